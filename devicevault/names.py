@@ -1,0 +1,50 @@
+"""Every name that other processes, hosts or people rely on.
+
+A change here is a change of the wire contract and needs an entry in the CHANGELOG.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+TASK_COLLECT: Final = "device.collect"
+
+DEFAULT_GROUP: Final = "default"
+DEFAULT_QUEUE: Final = "default"
+GROUP_QUEUE_PREFIX: Final = "collector.group."
+
+#: The same string is a systemd instance (``%i``), a TOML key and a queue suffix. No double underscore:
+#: it separates the parts of a variable's name (``DEVICEVAULT_GROUPS__DMZ__WORKER__CONCURRENCY``).
+GROUP_PATTERN: Final = re.compile(r"[a-z0-9]([_-]?[a-z0-9])*")
+
+#: Queue arguments can't be changed on a live RabbitMQ queue, so they are fixed from the first release.
+QUEUE_MAX_PRIORITY: Final = 9
+PRIORITY_SCHEDULED: Final = 3
+PRIORITY_PERSON: Final = 6
+
+RESULTS_STREAM: Final = "device:results"
+DEAD_LETTER_SUFFIX: Final = ":dead"
+CONSUMER_GROUP: Final = "devicevault"
+
+LOCK_PREFIX: Final = "lock:device:"
+
+#: The first artifact's text stands in this stream field, as existing consumers of the stream expect.
+FIELD_DEVICE_CONFIG: Final = "device_config"
+
+MESSAGE_VERSION: Final = 1
+
+
+def queue_for(group: str) -> str:
+    """The queue a collector group's worker consumes: ``default`` for devices of no group."""
+    return DEFAULT_QUEUE if group == DEFAULT_GROUP else GROUP_QUEUE_PREFIX + group
+
+
+def lock_for(device_id: str) -> str:
+    """The Redis key that keeps two sessions from meeting on one device."""
+    return LOCK_PREFIX + device_id
+
+
+def is_group_name(name: str) -> bool:
+    """Whether ``name`` can be a collector group's name."""
+    return GROUP_PATTERN.fullmatch(name) is not None

@@ -1,0 +1,122 @@
+"""What a platform page says.
+
+A page is TOML: how to reach a configuration without changing the device, how to tell that it is whole,
+and what to remove from it before it is compared and shown. Every regular expression is Python's ``re``
+with ``MULTILINE`` over text whose line ends are ``\\n``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+
+
+def _compile(value: Any) -> re.Pattern[str]:
+    if isinstance(value, re.Pattern):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a regular expression is a string")
+    try:
+        return re.compile(value, re.MULTILINE)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+
+
+Regex = Annotated[re.Pattern[str], PlainValidator(_compile)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Session(Section):
+    """How to log in and read without changing the device."""
+
+    #: netmiko's device type.
+    driver: str
+    #: The device's prompt: matched against the last line only, from its start to the very end of the output.
+    prompt: Regex
+    #: Commands that silence the pager for this session only; an error answer to one is noted, not fatal.
+    pager_off: tuple[str, ...] = ()
+    #: A pager's question at the end of the output, for devices that can't be silenced.
+    pager_prompt: Regex | None = None
+    #: What is typed at the pager's question.
+    pager_key: str = " "
+    #: Appended to the login name (RouterOS console options such as ``+ct511w``).
+    login_suffix: str = ""
+    #: A prompt that matches this is unprivileged: ``enable`` is typed.
+    unprivileged: Regex | None = None
+    enable: str = "enable"
+    #: What asks for the enable secret.
+    enable_prompt: Regex = re.compile(r"[Pp]assword: ?\Z", re.MULTILINE)
+    #: How the session ends; never a command that saves.
+    leave: str = "exit"
+
+
+class ArtifactSource(Section):
+    """Where one artifact comes from."""
+
+    name: str = "running"
+    media_type: str = "text/plain"
+    #: The first command the device knows wins.
+    commands: tuple[str, ...] = Field(min_length=1)
+
+
+class FactSource(Section):
+    """A command whose answer tells model, version and serial number (group 1 of each expression)."""
+
+    command: str
+    model: Regex | None = None
+    version: Regex | None = None
+    serial: Regex | None = None
+
+
+class Completeness(Section):
+    """How a whole configuration looks. At least one of these must be said unless ``stable`` is set."""
+
+    #: Must match at the end of the text (trailing blank lines aside).
+    ends_with: Regex | None = None
+    #: Must match at the start (leading blank lines and preamble removed).
+    begins_with: Regex | None = None
+    #: Opening and closing characters that must balance, line-wise: a line that ends with the first opens.
+    balanced: tuple[str, str] | None = None
+    #: Each opener must be closed: pairs of line expressions such as ``^\\s*config `` and ``^\\s*end$``.
+    blocks: tuple[tuple[Regex, Regex], ...] = ()
+    #: Each must match somewhere.
+    must_have: tuple[Regex, ...] = ()
+    #: No end mark exists: the output is read a second time and must be the same after normalisation.
+    read_twice: bool = False
+
+
+class SecretRule(Section):
+    """One secret: every group named ``secret`` (or group 1) of ``pattern`` is replaced."""
+
+    pattern: Regex
+    #: The device salts it anew at each reading: left out of the keyed digest.
+    salted: bool = False
+
+
+class Platform(Section):
+    """One platform page, validated."""
+
+    name: str
+    title: str
+    vendor: str = ""
+    #: Where the page's facts come from.
+    sources: tuple[str, ...] = ()
+    session: Session
+    artifacts: tuple[ArtifactSource, ...] = Field(min_length=1)
+    facts: tuple[FactSource, ...] = ()
+    complete: Completeness
+    #: An output that matches one of these is an error text, not a configuration.
+    errors: tuple[Regex, ...] = ()
+    #: Removed before the text is judged: everything up to and including a match at the start.
+    preamble: tuple[Regex, ...] = ()
+    #: Lines removed because they change by themselves.
+    volatile: tuple[Regex, ...] = ()
+    secrets: tuple[SecretRule, ...] = ()
+    #: How a comment starts in this platform's text.
+    comment: str = "!"
+    kind: Literal["cli", "noop"] = "cli"
