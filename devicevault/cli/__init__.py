@@ -1,1 +1,165 @@
+"""The ``devicevault`` command.
+
+Each command lives in a module of its own that is imported only when it is typed: netmiko, Celery and
+SQLAlchemy together take longer to import than ``devicevault config show`` takes to answer.
+"""
+
 from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, NoReturn, ParamSpec, TypeVar
+
+import click
+
+from devicevault import __version__
+from devicevault.errors import DeviceVaultError, ExitCode
+
+if TYPE_CHECKING:
+    from devicevault.settings import Settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: What a shell reports of a program that was interrupted, or whose reader went away.
+INTERRUPTED: Final = 128 + 2
+READER_GONE: Final = 128 + 13
+
+
+class LazyCommand(NamedTuple):
+    target: str
+    help: str
+
+
+COMMANDS: Final[Mapping[str, LazyCommand]] = {
+    "collect": LazyCommand("devicevault.cli.collect:collect", "Back devices up now."),
+    "status": LazyCommand("devicevault.cli.status:status", "How each device's last collection ended."),
+    "history": LazyCommand("devicevault.cli.history:history", "A device's collections and revisions."),
+    "show": LazyCommand("devicevault.cli.show:show", "A device's configuration, now or earlier."),
+    "diff": LazyCommand("devicevault.cli.diff:diff", "What changed between two revisions of a device."),
+    "devices": LazyCommand("devicevault.cli.devices:devices", "List and check the inventory."),
+    "platforms": LazyCommand("devicevault.cli.platforms:platforms", "List and show the platforms known."),
+    "config": LazyCommand("devicevault.cli.config:config", "Check and show the settings."),
+    "keys": LazyCommand("devicevault.cli.keys:keys", "Make and show the vault's keys."),
+    "db": LazyCommand("devicevault.cli.db:db", "Check and upgrade the database."),
+    "doctor": LazyCommand("devicevault.cli.doctor:doctor", "Walk the whole chain and tell what to do about faults."),
+    "demo": LazyCommand("devicevault.cli.demo:demo", "See it all work on a simulated fleet, in under a minute."),
+}
+
+
+class Invocation:
+    """What the options before the command's name say; the settings are loaded when first asked for."""
+
+    def __init__(self, config_path: Path | None) -> None:
+        self.config_path = config_path
+
+    @functools.cached_property
+    def settings(self) -> Settings:
+        from devicevault.settings import load_settings
+
+        return load_settings(self.config_path)
+
+
+class RootGroup(click.Group):
+    """A group whose commands are imported when they are run, and whose errors end in words, not tracebacks."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, lazy in COMMANDS.items():
+            self.add_command(click.Command(name, short_help=lazy.help))
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None:
+            command = load_command(name)
+        return name, command, rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+        except DeviceVaultError as error:
+            from devicevault.cli.console import report
+
+            report(error)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _forget_stdout()
+            ctx.exit(READER_GONE)
+        return result
+
+
+def load_command(name: str) -> click.Command:
+    """The command of this name, imported now."""
+    module, _, attribute = COMMANDS[name].target.partition(":")
+    command = getattr(import_module(module), attribute)
+    if not isinstance(command, click.Command):
+        raise TypeError(f"{COMMANDS[name].target} is no command")
+    return command
+
+
+def _forget_stdout() -> None:
+    # Python flushes stdout once more at exit and would complain about the closed pipe.
+    try:
+        descriptor = sys.stdout.fileno()
+    except OSError:
+        return
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, descriptor)
+    os.close(devnull)
+
+
+def current_settings() -> Settings:
+    """The settings of the command that runs now. Raises :class:`devicevault.errors.ConfigurationError`."""
+    return _invocation().settings
+
+
+def current_config_path() -> Path | None:
+    """The file given with ``--config``, if any."""
+    return _invocation().config_path
+
+
+def pass_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P, R]:
+    """Decorator: the command's first argument is the settings, loaded when the command runs."""
+
+    @functools.wraps(command)
+    def with_settings(*args: P.args, **kwargs: P.kwargs) -> R:
+        return command(current_settings(), *args, **kwargs)
+
+    return with_settings
+
+
+def finish(*, failed: bool) -> NoReturn:
+    """End the command, with the exit code for "some devices failed" if so."""
+    click.get_current_context().exit(ExitCode.DEVICES_FAILED if failed else ExitCode.DONE)
+
+
+def _invocation() -> Invocation:
+    return click.get_current_context().ensure_object(Invocation)
+
+
+@click.group(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Settings file; $DEVICEVAULT_CONFIG or /etc/devicevault/config.toml otherwise.",
+)
+@click.version_option(__version__, prog_name="devicevault")
+@click.pass_context
+def main(ctx: click.Context, config_path: Path | None) -> None:
+    """Keep the configuration of every network device safe."""
+    ctx.obj = Invocation(config_path)

@@ -1,0 +1,113 @@
+"""How commands speak: tables and colours for people, JSON for programs, faults on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Set
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from devicevault.errors import ConfigurationError, DeviceVaultError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+#: Columns where no terminal tells its own; one table row stays one line for ``grep``.
+WIDE: Final = 1000
+PLAIN_WIDTH: Final = 120
+
+STATUS_STYLES: Final[Mapping[str, str]] = {
+    "success": "green",
+    "queued": "cyan",
+    "skipped": "yellow",
+    "cancelled": "yellow",
+    "expired": "yellow",
+    "suspect": "bold yellow",
+    "failure": "bold red",
+    "lost": "bold red",
+}
+
+
+def console() -> Console:
+    """The terminal (or file, or pipe) a command writes its answer to.
+
+    Colours on a terminal only, and never where ``NO_COLOR`` is set. Square brackets are text, not
+    markup: names and messages of devices are printed as they are. Use ``style=`` and ``rich.text.Text``.
+    """
+    return _console(stderr=False, width=PLAIN_WIDTH)
+
+
+def errors() -> Console:
+    """As :func:`console`, on stderr: faults, warnings and progress."""
+    return _console(stderr=True, width=PLAIN_WIDTH)
+
+
+def table(*headings: str, title: str = "") -> Table:
+    """An empty table in the house style; fill it with ``add_row`` and print it with :func:`print_table`."""
+    from rich import box
+    from rich.table import Table
+
+    grid = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+    for heading in headings:
+        grid.add_column(heading, overflow="fold")
+    return grid
+
+
+def print_table(grid: Table) -> None:
+    """Print a table: fitted to a terminal, but one line a row into a file or a pipe."""
+    _console(stderr=False, width=WIDE).print(grid)
+
+
+def print_json(data: object) -> None:
+    """Print data as JSON on stdout. Times become ISO 8601, paths strings, sets lists, messages objects."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    click.echo(json.dumps(data, indent=2, default=_jsonable, ensure_ascii="utf" not in encoding))
+
+
+def status_text(status: str) -> Text:
+    """A collection's status in its colour."""
+    from rich.text import Text
+
+    return Text(status, style=STATUS_STYLES.get(status, ""))
+
+
+def report(error: DeviceVaultError) -> None:
+    """Print an error on stderr: a line for each fault."""
+    lines = [str(fault) for fault in error.faults] if isinstance(error, ConfigurationError) else [str(error)]
+    out = errors()
+    for line in lines:
+        out.print("error:", style="bold red", end=" ", soft_wrap=True)
+        out.print(line, soft_wrap=True)
+
+
+def _console(*, stderr: bool, width: int) -> Console:
+    from rich.console import Console
+
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            # rich would exit with 1, which says that devices failed.
+            raise BrokenPipeError
+
+    stream = sys.stderr if stderr else sys.stdout
+    is_plain = not stream.isatty() and "COLUMNS" not in os.environ
+    return Output(stderr=stderr, markup=False, highlight=False, emoji=False, width=width if is_plain else None)
+
+
+def _jsonable(value: object) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Set):
+        return sorted(value)
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
