@@ -1,0 +1,35 @@
+"""Typed settings: defaults < config.toml and its drop-ins < environment.
+
+One declaration per setting (name, type, default, unit, help) in :mod:`devicevault.settings.schema` feeds
+validation, the commented ``etc/config.toml``, the README table and ``devicevault config show``.
+"""
+
+from __future__ import annotations
+
+from devicevault.settings.masking import mask_passwords
+from devicevault.settings.schema import (
+    ConsumerSettings,
+    FlowerSettings,
+    GroupSettings,
+    InventorySettings,
+    LogSettings,
+    QueueSettings,
+    Settings,
+    SshSettings,
+    VaultSettings,
+    WorkerSettings,
+)
+
+__all__ = [
+    "ConsumerSettings",
+    "FlowerSettings",
+    "GroupSettings",
+    "InventorySettings",
+    "LogSettings",
+    "QueueSettings",
+    "Settings",
+    "SshSettings",
+    "VaultSettings",
+    "WorkerSettings",
+    "mask_passwords",
+]
