@@ -166,3 +166,7 @@ class CollectionLost(CollectionError):
     """The request outlived every possible wait without a result."""
 
     code = "lost"
+
+
+class CollectionInterrupted(DeviceVaultError):
+    """The worker is stopping: no result is written and the task goes back to its queue."""

@@ -31,6 +31,15 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
+class Question(Section):
+    """Something a device may ask at login, such as to press a key or to read its licence."""
+
+    #: Matched against the last line.
+    asks: Regex
+    #: Typed as it stands: ``\r`` is Enter, ``\u0003`` is Ctrl-C.
+    answer: str
+
+
 class Session(Section):
     """How to log in and read without changing the device."""
 
@@ -44,6 +53,8 @@ class Session(Section):
     pager_prompt: Regex | None = None
     #: What is typed at the pager's question.
     pager_key: str = " "
+    #: What may be asked between login and the first prompt.
+    questions: tuple[Question, ...] = ()
     #: Appended to the login name (RouterOS console options such as ``+ct511w``).
     login_suffix: str = ""
     #: A prompt that matches this is unprivileged: ``enable`` is typed.
