@@ -6,6 +6,7 @@ validation, the commented ``etc/config.toml``, the README table and ``devicevaul
 
 from __future__ import annotations
 
+from devicevault.settings.load import DEFAULT_CONFIG, LoadedSettings, load_settings, load_settings_with_origins
 from devicevault.settings.masking import mask_passwords
 from devicevault.settings.schema import (
     ConsumerSettings,
@@ -19,17 +20,23 @@ from devicevault.settings.schema import (
     VaultSettings,
     WorkerSettings,
 )
+from devicevault.settings.sources import Origin
 
 __all__ = [
+    "DEFAULT_CONFIG",
     "ConsumerSettings",
     "FlowerSettings",
     "GroupSettings",
     "InventorySettings",
+    "LoadedSettings",
     "LogSettings",
+    "Origin",
     "QueueSettings",
     "Settings",
     "SshSettings",
     "VaultSettings",
     "WorkerSettings",
+    "load_settings",
+    "load_settings_with_origins",
     "mask_passwords",
 ]

@@ -1,29 +1,77 @@
-"""Typed settings: defaults < config.toml < environment.
+"""The declaration of every setting: name, type, default, unit, help.
 
-One declaration per setting (name, type, default, unit, help) feeds validation, the commented
-``etc/config.toml``, the README table and ``devicevault config show``.
+Whatever is told about a setting elsewhere (sample file, README, ``config show``, faults) is taken from here.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
 from devicevault import names
+from devicevault.settings import urls
+
+#: Seconds a worker may need to publish a result before the device's lock ends.
+PUBLISH_ALLOWANCE_S: Final = 60
 
 
 class Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """One table of the settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # Python takes true for 1; in a settings file it is a mistake.
+        if isinstance(value, bool) and info.field_name and cls.model_fields[info.field_name].annotation in (int, float):
+            raise ValueError("must be a number, not true or false")
+        return value
+
+
+T = TypeVar("T", bound=Table)
+
+
+def overlaid(general: T, override: T) -> T:
+    """``general`` with what ``override`` sets explicitly."""
+    return general.model_copy(update={name: getattr(override, name) for name in override.model_fields_set})
+
+
+def _group_name(value: str) -> str:
+    if not names.is_group_name(value):
+        raise ValueError(
+            "is not a group's name; use small letters and digits, single - or _ between them, such as branch-2"
+        )
+    return value
+
+
+def _absolute(value: Path) -> Path:
+    if not value.is_absolute():
+        raise ValueError("must be an absolute path, the same for every process; begin it with /")
+    return value
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+BrokerUrl = Annotated[str, AfterValidator(urls.broker)]
+ResultBackendUrl = Annotated[str, AfterValidator(urls.result_backend)]
+HttpUrl = Annotated[str, AfterValidator(urls.http)]
+RedisUrl = Annotated[str, AfterValidator(urls.redis)]
+DatabaseUrl = Annotated[str, AfterValidator(urls.database)]
+GroupName = Annotated[str, AfterValidator(_group_name)]
 
 
 class WorkerSettings(Table):
+    """The collector workers."""
+
     concurrency: int = Field(32, ge=1, le=1000, description="Sessions at once in one worker.")
     drain_s: float = Field(30, ge=0, description="Seconds a stopping worker lets running sessions finish.")
 
 
 class SshSettings(Table):
+    """Sessions with devices."""
+
     connect_timeout_s: float = Field(15, gt=0, description="Seconds for the TCP connection and the SSH banner.")
     deadline_s: float = Field(120, gt=0, description="Seconds for one whole session.")
     attempts: int = Field(2, ge=1, le=10, description="Tries for a device that can't be reached.")
@@ -31,20 +79,32 @@ class SshSettings(Table):
         "modern", description="`legacy` also offers SHA-1 key exchange, ssh-rsa and CBC ciphers, for old devices."
     )
     host_keys: Literal["accept-new", "strict", "off"] = Field(
-        "accept-new", description="What to do with a host key that was never seen."
+        "accept-new", description="`strict` refuses a host key never seen before, `off` checks none."
     )
     max_artifact_mb: float = Field(64, gt=0, description="Megabytes; a larger configuration ends as `too_large`.")
 
+    @property
+    def lock_horizon_s(self) -> float:
+        """Seconds after which a device's lock is renewed no more: every attempt's session, and time to publish."""
+        return self.attempts * self.deadline_s + PUBLISH_ALLOWANCE_S
+
 
 class QueueSettings(Table):
+    """Requests waiting in the broker."""
+
     wait_s: float = Field(6 * 3600, gt=0, description="Seconds a request may wait in the queue before it expires.")
     redis_visibility_timeout_s: int = Field(
         3600, gt=0, description="Redis as broker: seconds until an unacknowledged task is given to another worker."
     )
+    amqp_consumer_timeout_s: int = Field(
+        1800, gt=0, description="RabbitMQ as broker: seconds, its own `consumer_timeout`; longer tasks are cut off."
+    )
 
 
 class InventorySettings(Table):
-    path: Path = Field(
+    """Which devices exist."""
+
+    path: AbsolutePath = Field(
         Path("/etc/devicevault/devices.toml"), description="The inventory: a .toml file, or text in columns (CSV)."
     )
     format: Literal["auto", "toml", "csv"] = Field("auto", description="`auto` goes by the file's ending.")
@@ -59,13 +119,26 @@ class InventorySettings(Table):
 
 
 class VaultSettings(Table):
-    originals: Literal["sealed", "plain"] = Field("sealed", description="Whether originals are sealed by the worker.")
-    public_key: Path = Field(Path("/etc/devicevault/vault.pub"), description="Seals originals; made by `keys create`.")
-    private_key: Path = Field(Path("/etc/devicevault/vault.key"), description="Opens originals; keep it on the vault.")
-    digest_key: Path = Field(Path("/etc/devicevault/vault.digest"), description="Secret of the keyed digest.")
+    """The keys that seal originals, made by `devicevault keys create`."""
+
+    originals: Literal["sealed", "plain"] = Field(
+        "sealed",
+        description="`plain` keeps originals, with the secrets in them, readable for whoever reads the database.",
+    )
+    public_key: AbsolutePath = Field(
+        Path("/etc/devicevault/vault.pub"), description="Seals originals; each worker has a copy."
+    )
+    private_key: AbsolutePath = Field(
+        Path("/etc/devicevault/vault.key"), description="Opens originals; never leaves the vault's host."
+    )
+    digest_key: AbsolutePath = Field(
+        Path("/etc/devicevault/vault.digest"), description="Secret of the keyed digest; each worker has a copy."
+    )
 
 
 class ConsumerSettings(Table):
+    """The consumer, which writes results into the database."""
+
     name: str = Field("", description="This consumer's stable name; the host name when empty.")
     batch_entries: int = Field(200, ge=1, description="Results written in one transaction, at most.")
     batch_mb: float = Field(16, gt=0, description="Megabytes written in one transaction, at most.")
@@ -76,33 +149,56 @@ class ConsumerSettings(Table):
 
 
 class FlowerSettings(Table):
-    address: str = Field("127.0.0.1", description="Where Flower listens.")
+    """Flower, the page that shows the tasks."""
+
+    address: str = Field("127.0.0.1", min_length=1, description="Where Flower listens.")
     port: int = Field(5555, ge=1, le=65535, description="Flower's TCP port.")
-    user: str = Field("devicevault", description="Login name for the page.")
+    user: str = Field("devicevault", min_length=1, description="Login name for the page.")
     password: SecretStr = Field(SecretStr(""), description="Login password; Flower does not start without one.")
 
 
 class LogSettings(Table):
+    """What the daemons tell the journal."""
+
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity that is logged.")
 
 
 class GroupSettings(Table):
-    """What one collector group does differently; a key left out follows the general setting."""
+    """What one collector group does differently; a key left out follows the general setting.
 
-    worker: WorkerSettings | None = None
-    ssh: SshSettings | None = None
+    The tables here hold only what was set: :meth:`Settings.for_group` gives the settings that count.
+    """
+
+    worker: WorkerSettings = WorkerSettings()
+    ssh: SshSettings = SshSettings()
     credential: str = Field("", description="Credential of this group's devices that name none.")
 
 
 class Settings(Table):
-    broker_url: str = Field("amqp://guest:guest@localhost:5672//", description="AMQP (RabbitMQ) or Redis broker.")
-    result_backend: str = Field("", description="Celery result backend; follows the broker when empty.")
-    broker_api: str = Field("http://guest:guest@localhost:15672/api/", description="RabbitMQ's management API.")
-    redis_url: str = Field("redis://localhost:6379/1", description="Redis for locks and the result stream.")
-    results_stream: str = Field(names.RESULTS_STREAM, min_length=1, description="Stream of results.")
-    database_url: str = Field("sqlite:////var/lib/devicevault/devicevault.db", description="SQLite or PostgreSQL.")
-    credentials_file: Path = Field(Path("/etc/devicevault/credentials.toml"), description="The workers' credentials.")
-    platforms_dir: Path = Field(Path("/etc/devicevault/platforms"), description="Your own platform pages.")
+    """Every setting of DeviceVault. URLs, which may hold passwords, are left out of its ``repr``."""
+
+    broker_url: BrokerUrl = Field(
+        "amqp://guest:guest@localhost:5672//", repr=False, description="AMQP (RabbitMQ) or Redis broker."
+    )
+    result_backend: ResultBackendUrl = Field(
+        "", repr=False, description="Celery result backend; empty follows the broker. Nothing depends on it."
+    )
+    broker_api: HttpUrl = Field(
+        "http://guest:guest@localhost:15672/api/", repr=False, description="RabbitMQ's management API, for Flower."
+    )
+    redis_url: RedisUrl = Field(
+        "redis://localhost:6379/1", repr=False, description="Redis for locks and the result stream."
+    )
+    results_stream: str = Field(names.RESULTS_STREAM, min_length=1, description="Name of the stream of results.")
+    database_url: DatabaseUrl = Field(
+        "sqlite:////var/lib/devicevault/devicevault.db", repr=False, description="SQLite file or PostgreSQL."
+    )
+    credentials_file: AbsolutePath = Field(
+        Path("/etc/devicevault/credentials.toml"), description="The credentials, read by workers only."
+    )
+    platforms_dir: AbsolutePath = Field(
+        Path("/etc/devicevault/platforms"), description="Folder of your own platform pages; it need not exist."
+    )
     worker: WorkerSettings = WorkerSettings()
     ssh: SshSettings = SshSettings()
     queue: QueueSettings = QueueSettings()
@@ -111,4 +207,28 @@ class Settings(Table):
     consumer: ConsumerSettings = ConsumerSettings()
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
-    groups: dict[str, GroupSettings] = {}
+    groups: dict[GroupName, GroupSettings] = {}
+
+    def for_group(self, name: str) -> Settings:
+        """The settings that count in one collector group; for a group without a table of its own, these."""
+        group = self.groups.get(name)
+        if group is None:
+            return self
+        return self.model_copy(
+            update={"worker": overlaid(self.worker, group.worker), "ssh": overlaid(self.ssh, group.ssh)}
+        )
+
+    @property
+    def result_backend_url(self) -> str:
+        """What Celery is given: an AMQP broker's results go through ``rpc://``, Redis keeps them itself."""
+        return self.result_backend or ("rpc://" if self.has_amqp_broker else self.broker_url)
+
+    @property
+    def has_amqp_broker(self) -> bool:
+        """Whether the broker is RabbitMQ, not Redis."""
+        return urls.scheme(self.broker_url) in urls.AMQP_SCHEMES
+
+    @property
+    def acknowledgement_limit_s(self) -> int:
+        """Seconds after which the broker takes a running task for lost and gives it to another worker."""
+        return self.queue.amqp_consumer_timeout_s if self.has_amqp_broker else self.queue.redis_visibility_timeout_s

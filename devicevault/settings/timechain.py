@@ -1,0 +1,55 @@
+"""One chain of times, each link longer than the one before.
+
+connect < session deadline < lock renewal horizon < what the broker waits for an acknowledgement. Were the last one
+shorter, the broker would give a running collection to a second worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from devicevault.errors import Fault
+from devicevault.settings.schema import Settings
+from devicevault.settings.sources import DEFAULT, Key, Origin
+from devicevault.tomlfile import dotted
+
+
+def faults(settings: Settings, origins: Mapping[Key, Origin]) -> list[Fault]:
+    """A fault for each link out of order, in general and in each group that changes it."""
+    found = _faults(settings, (), origins)
+    for group in settings.groups:
+        found += _faults(settings.for_group(group), ("groups", group), origins)
+    return list(dict.fromkeys(found))
+
+
+def _faults(settings: Settings, scope: Key, origins: Mapping[Key, Origin]) -> list[Fault]:
+    found: list[Fault] = []
+    ssh = settings.ssh
+    if ssh.connect_timeout_s >= ssh.deadline_s:
+        problem = (
+            f"a session must outlast its connection: connect_timeout_s is {ssh.connect_timeout_s:g} s, "
+            f"deadline_s {ssh.deadline_s:g} s"
+        )
+        fix = "raise ssh.deadline_s or lower ssh.connect_timeout_s"
+        found.append(_blame([("ssh", "deadline_s"), ("ssh", "connect_timeout_s")], scope, origins, problem, fix))
+    limit_s = settings.acknowledgement_limit_s
+    if ssh.lock_horizon_s >= limit_s:
+        limit = "amqp_consumer_timeout_s" if settings.has_amqp_broker else "redis_visibility_timeout_s"
+        problem = (
+            f"{ssh.attempts} sessions of {ssh.deadline_s:g} s, and publishing, may take {ssh.lock_horizon_s:g} s, but "
+            f"the broker takes a task for lost after {limit_s} s (queue.{limit})"
+        )
+        fix = f"lower ssh.deadline_s or ssh.attempts, or raise queue.{limit}"
+        if settings.has_amqp_broker:
+            fix += " together with RabbitMQ's own consumer_timeout"
+        blamed: list[Key] = [("ssh", "deadline_s"), ("ssh", "attempts"), ("queue", limit)]
+        found.append(_blame(blamed, scope, origins, problem, fix))
+    return found
+
+
+def _blame(keys: list[Key], scope: Key, origins: Mapping[Key, Origin], problem: str, fix: str) -> Fault:
+    """The fault, told of the first of ``keys`` that somebody set, a group's own setting before the general one."""
+    for key in [(*scope, *key) for key in keys] + keys:
+        if key in origins:
+            return origins[key].fault(key, problem, fix)
+    return Fault(DEFAULT.source, problem, fix, dotted(keys[0]))

@@ -1,0 +1,102 @@
+"""Checks of the URLs in the settings.
+
+A message never repeats the URL: it may hold a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+AMQP_SCHEMES: Final = ("amqp", "amqps")
+REDIS_SCHEMES: Final = ("redis", "rediss")
+#: The same local socket has one name in kombu and another in redis-py.
+BROKER_SOCKET_SCHEME: Final = "redis+socket"
+REDIS_SOCKET_SCHEME: Final = "unix"
+SQLITE_SCHEMES: Final = ("sqlite", "sqlite+pysqlite")
+POSTGRESQL_SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
+
+_ESCAPE: Final = "write signs like / # ? @ : % of a user name or password as %2F %23 %3F %40 %3A %25"
+
+
+def broker(value: str) -> str:
+    """One AMQP or Redis URL, or several separated by ``;`` that are tried in turn."""
+    for part in value.split(";"):
+        if scheme(part) == BROKER_SOCKET_SCHEME:
+            continue
+        url = _split(part, (*AMQP_SCHEMES, *REDIS_SCHEMES), "amqp://USER:PASSWORD@HOST:5672// or redis://HOST:6379/0")
+        if url.scheme in REDIS_SCHEMES:
+            _check_redis_database(url)
+    return value
+
+
+def result_backend(value: str) -> str:
+    """Empty, or whatever Celery knows as a result backend, except the one Celery 5 dropped."""
+    if value and ":" not in value:
+        raise ValueError("is not a URL; leave it empty to follow the broker, or write one such as redis://HOST:6379/2")
+    if scheme(value) in AMQP_SCHEMES:
+        raise ValueError("Celery has no AMQP result backend any more; leave it empty, or write rpc://")
+    return value
+
+
+def http(value: str) -> str:
+    """An HTTP address."""
+    _split(value, ("http", "https"), "http://USER:PASSWORD@HOST:15672/api/")
+    return value
+
+
+def redis(value: str) -> str:
+    """Redis over TCP, with or without TLS, or over a local socket."""
+    if scheme(value) == REDIS_SOCKET_SCHEME:
+        return value
+    _check_redis_database(_split(value, REDIS_SCHEMES, "redis://HOST:6379/1"))
+    return value
+
+
+def database(value: str) -> str:
+    """SQLite in a file with an absolute path, or PostgreSQL."""
+    if scheme(value) in SQLITE_SCHEMES:
+        path = value.partition("://")[2].partition("?")[0]
+        if not path.startswith("//"):
+            raise ValueError(
+                "must name a file by its absolute path, the same for every process; "
+                "write four slashes: sqlite:////var/lib/devicevault/devicevault.db"
+            )
+        return value
+    if scheme(value) not in POSTGRESQL_SCHEMES:
+        raise ValueError(_expected("sqlite:////PATH/TO/FILE or postgresql://USER:PASSWORD@HOST:5432/DATABASE"))
+    _check_port(urlsplit(value))
+    return value
+
+
+def scheme(value: str) -> str:
+    """What stands before ``://``, in small letters."""
+    return value.partition(":")[0].strip().lower()
+
+
+def _split(value: str, schemes: Collection[str], example: str) -> SplitResult:
+    if scheme(value) not in schemes or "://" not in value:
+        raise ValueError(_expected(example))
+    url = urlsplit(value.strip())
+    _check_port(url)
+    if not url.hostname:
+        raise ValueError(f"names no host; write it like {example}")
+    return url
+
+
+def _check_port(url: SplitResult) -> None:
+    try:
+        _ = url.port
+    except ValueError:
+        raise ValueError(f"has a port that is no number from 0 to 65535; {_ESCAPE}") from None
+
+
+def _check_redis_database(url: SplitResult) -> None:
+    number = unquote(url.path).strip("/")
+    if number and not number.isdecimal():
+        raise ValueError("must end in the number of a Redis database, such as /1")
+
+
+def _expected(example: str) -> str:
+    return f"is not such a URL as is needed here; write it like {example}"
