@@ -1,0 +1,16 @@
+"""Alembic runs this module for each command; the connection comes from :mod:`devicevault.store.schema`."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from devicevault.store.models import Base
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    compare_type=True,
+    render_as_batch=True,  # SQLite alters a table by making it anew
+)
+with context.begin_transaction():
+    context.run_migrations()
