@@ -108,10 +108,16 @@ class _Login(asyncssh.SSHServer):
         # RouterOS takes console options after the login name: admin+ct511w.
         return username.partition("+")[0] == self.device.username
 
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+
     async def begin_auth(self, username: str) -> bool:
         return True
 
     def password_auth_supported(self) -> bool:
+        # paramiko asks for the login service again before each try. OpenSSH and network devices allow that;
+        # asyncssh hangs up, and has no other way to be told.
+        self._connection._next_service = b"ssh-userauth"
         return "password" in self.device.password_methods
 
     def kbdint_auth_supported(self) -> bool:

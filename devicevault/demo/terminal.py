@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Never
 
 from devicevault.demo.dialects import CHANGES, DIALECTS, Reading
@@ -95,7 +95,9 @@ class Terminal:
     async def _show_configuration(self, *, paged: bool) -> None:
         device = self.device
         device.readings += 1
-        reading = Reading(device.name, self.user, device.readings, datetime.now(UTC))
+        # A second later at each reading: two readings within one second would print the same time.
+        clock = datetime.now(UTC) + timedelta(seconds=device.readings)
+        reading = Reading(device.name, self.user, device.readings, clock)
         text = self.dialect.frame(device.configuration, reading)
         match device.fault:
             case "error_text":
