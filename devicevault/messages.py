@@ -119,7 +119,7 @@ class Artifact(Message):
     original_digest: str = ""
     #: The normalised text: volatile lines removed, secrets redacted.
     text: str = ""
-    #: The original as sealed by the worker; bytes of the original itself when ``key_id`` is ``plain``.
+    #: The original, zlib-compressed, then sealed by the worker; compressed only when ``key_id`` is ``plain``.
     original: bytes = Field(default=b"", repr=False)
     #: Names the public key that sealed ``original``; ``plain`` when it is not sealed; empty when there is none.
     key_id: str = ""

@@ -1,0 +1,154 @@
+"""The vault's three keys: files, formats, permissions.
+
+``vault.pub`` seals originals and ``vault.key`` opens them; ``vault.digest`` is the secret of the keyed digest, so that
+a stolen digest can't be used to guess passwords. A key file is one line, the key's kind and its base64, with comments
+above that say what it is for.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import grp
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from devicevault.errors import ConfigurationError, Fault
+from devicevault.settings import VaultSettings
+from devicevault.tomlfile import read_text
+
+KEY_BYTES: Final = 32
+#: The ``key_id`` of an original that is not sealed.
+PLAIN: Final = "plain"
+#: Who may read ``vault.digest`` besides its owner, where this group exists.
+DAEMONS_GROUP: Final = "devicevault"
+
+
+@dataclass(frozen=True)
+class KeyKind:
+    """One of the three keys: the word its line begins with, its file's mode, and what it is for."""
+
+    label: str
+    mode: int
+    purpose: str
+    fix: str
+
+    @property
+    def is_secret(self) -> bool:
+        return not self.mode & stat.S_IROTH
+
+
+PUBLIC: Final = KeyKind(
+    "devicevault-public-1",
+    0o644,
+    "seals originals; every worker has a copy of it",
+    "make the keys once, on the vault's host, with `devicevault keys create`, and copy vault.pub and vault.digest "
+    'to each worker; or set vault.originals = "plain" to store originals unsealed',
+)
+PRIVATE: Final = KeyKind(
+    "devicevault-private-1",
+    0o600,
+    "opens originals; it never leaves the vault's host, save for your own copy in a safe",
+    "originals can be opened only on the vault's host, where `devicevault keys create` put vault.key",
+)
+DIGEST: Final = KeyKind(
+    "devicevault-digest-1", 0o640, "secret of the keyed digest; every worker has a copy of it", PUBLIC.fix
+)
+
+
+def read_key(path: Path, kind: KeyKind) -> bytes:
+    """The 32 bytes of a key. Raises :class:`ConfigurationError` when the file is missing, open to others or wrong."""
+    mode = _mode_of(path)
+    if mode is None:
+        raise ConfigurationError(Fault(str(path), "the key is missing", kind.fix))
+    text = read_text(path)
+    if kind.is_secret and mode & stat.S_IRWXO:
+        raise ConfigurationError(Fault(str(path), f"others may use this secret (mode {mode:04o})", f"chmod o= {path}"))
+    words = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    try:
+        ((label, encoded),) = words
+        key = base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error):
+        label, key = "", b""
+    if label != kind.label or len(key) != KEY_BYTES:
+        problem = f"is no {kind.label} key" + (f" but {label}" if label not in ("", kind.label) else "")
+        raise ConfigurationError(Fault(str(path), problem, f"it {kind.purpose}; copy it again from the vault's host"))
+    return key
+
+
+def _mode_of(path: Path) -> int | None:
+    """The file's permissions, or ``None`` when there is no such file."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return 0  # this user may not look: whoever reads the file says so
+
+
+def key_id(public_key: bytes) -> str:
+    """The name by which a sealed original tells the key it was sealed with."""
+    return hashlib.sha256(public_key).hexdigest()[:16]
+
+
+def known_key_ids(vault: VaultSettings) -> frozenset[str]:
+    """The key ids of originals this vault can keep: unsealed ones, and those sealed with ``vault.pub`` where it is."""
+    if _mode_of(vault.public_key) is None:
+        return frozenset({PLAIN})
+    return frozenset({PLAIN, key_id(read_key(vault.public_key, PUBLIC))})
+
+
+def create_keys(vault: VaultSettings) -> str:
+    """Make all three keys and return the ``key_id``. Raises :class:`ConfigurationError` when one of them is there."""
+    from nacl.public import PrivateKey
+
+    files = (vault.private_key, vault.public_key, vault.digest_key)
+    there = [path for path in files if os.path.lexists(path)]
+    if there:
+        fix = "nothing sealed so far can be opened without the old vault.key; to start anew, move all three away"
+        raise ConfigurationError([Fault(str(path), "the key is already there", fix) for path in there])
+    private = PrivateKey.generate()
+    public_bytes = bytes(private.public_key)
+    with _all_or_none(files):
+        _write_key(vault.private_key, PRIVATE, bytes(private))
+        _write_key(vault.public_key, PUBLIC, public_bytes)
+        _write_key(vault.digest_key, DIGEST, secrets.token_bytes(KEY_BYTES))
+        _give_to_daemons(vault.digest_key)
+    return key_id(public_bytes)
+
+
+@contextlib.contextmanager
+def _all_or_none(files: tuple[Path, ...]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        for path in files:
+            path.unlink(missing_ok=True)
+        place = str(error.filename or files[0])
+        fix = "run as root, and see that the folder exists and is not full"
+        raise ConfigurationError(Fault(place, f"can't be written: {error.strerror}", fix)) from None
+
+
+def _write_key(path: Path, kind: KeyKind, key: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(f"# DeviceVault: {kind.purpose}.\n{kind.label} {base64.b64encode(key).decode()}\n")
+        file.flush()
+        os.fchmod(descriptor, kind.mode)
+        os.fsync(descriptor)
+
+
+def _give_to_daemons(path: Path) -> None:
+    if os.geteuid() != 0:
+        return
+    with contextlib.suppress(KeyError):  # no package installed here, so no such group
+        grp.getgrnam(DAEMONS_GROUP)
+        shutil.chown(path, group=DAEMONS_GROUP)
