@@ -1,0 +1,10 @@
+"""The Redis Stream of results, between the workers and the consumer."""
+
+from __future__ import annotations
+
+from devicevault.stream.connection import connect_redis, unavailable
+from devicevault.stream.entry import Entry, decode, encode, fingerprint
+from devicevault.stream.publisher import publish
+from devicevault.stream.reader import ResultReader
+
+__all__ = ["Entry", "ResultReader", "connect_redis", "decode", "encode", "fingerprint", "publish", "unavailable"]

@@ -1,0 +1,59 @@
+"""The connection to Redis: time limits on every answer, and errors in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+
+from devicevault.errors import ConfigurationError, Fault, ServiceUnavailable
+from devicevault.settings.masking import mask_passwords
+
+#: Seconds to wait for an answer; a blocking read must ask for less.
+ANSWER_TIMEOUT_S: Final = 10
+CONNECT_TIMEOUT_S: Final = 5
+
+
+def connect_redis(url: str) -> Redis:
+    """A client for ``url`` that connects when first used. Raises ConfigurationError for a URL it can't read."""
+    try:
+        return Redis.from_url(
+            url,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            health_check_interval=30,
+            client_name="devicevault",
+        )
+    except (ValueError, TypeError):
+        raise ConfigurationError(
+            Fault("redis_url", "is not the URL of a Redis server", "use redis://localhost:6379/1")
+        ) from None
+
+
+@contextmanager
+def unavailable(redis: Redis) -> Iterator[None]:
+    """Turn whatever Redis refuses or fails to answer into :class:`~devicevault.errors.ServiceUnavailable`."""
+    try:
+        yield
+    except (AuthenticationError, NoPermissionError) as error:
+        raise ServiceUnavailable(
+            f"Redis at {_place(redis)} refuses access: {_words(error)}", "correct user and password in redis_url"
+        ) from None
+    except RedisError as error:
+        raise ServiceUnavailable(
+            f"Redis at {_place(redis)} does not serve: {_words(error)}", "see that it runs and that redis_url names it"
+        ) from None
+
+
+def _place(redis: Redis) -> str:
+    options = redis.connection_pool.connection_kwargs
+    if "path" in options:
+        return str(options["path"])
+    return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}/{options.get('db', 0)}"
+
+
+def _words(error: RedisError) -> str:
+    return mask_passwords(str(error).strip().partition("\n")[0]) or type(error).__name__

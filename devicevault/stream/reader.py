@@ -1,0 +1,210 @@
+"""Read results as one consumer of the consumer group, and tidy up behind what is committed.
+
+The order of things for each batch: read, write to the database, commit, :meth:`ResultReader.acknowledge`,
+:meth:`ResultReader.trim`. A consumer that dies in between finds its entries again as its own pending ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from devicevault import names
+from devicevault.settings import ConsumerSettings
+from devicevault.stream.connection import unavailable
+from devicevault.stream.entry import Entry
+
+#: The first read of a batch asks for one entry and each further one for twice as many: large ones are noticed early.
+LARGEST_READ: Final = 64
+#: Entries of other consumers claimed at a time.
+CLAIM_AT_ONCE: Final = 100
+
+#: Entries deleted at a time; Redis does nothing else meanwhile.
+TRIM_AT_ONCE: Final = 1000
+#: The largest id a stream can have.
+_END: Final = f"{2**64 - 1}-{2**64 - 1}"
+
+#: Deletes the oldest entries below an id, but never one of the newest ARGV[2]; at most ARGV[3] at a time.
+_TRIM: Final = """
+local last = false
+local from = '-'
+for _ = 1, math.min(redis.call('XLEN', KEYS[1]) - tonumber(ARGV[2]), tonumber(ARGV[3])) do
+  local oldest = redis.call('XRANGE', KEYS[1], from, '(' .. ARGV[1], 'COUNT', 1)[1]
+  if not oldest then break end
+  last = oldest[1]
+  from = '(' .. last
+end
+if not last then return 0 end
+return redis.call('XTRIM', KEYS[1], 'MINID', last) + redis.call('XDEL', KEYS[1], last)
+"""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An entry that was given to this consumer before and is not acknowledged."""
+
+    id: str
+    deliveries: int
+
+
+class ResultReader:
+    """One consumer of ``stream``. Every method raises ServiceUnavailable when Redis does not answer."""
+
+    def __init__(self, redis: Redis, stream: str, consumer: str, settings: ConsumerSettings) -> None:
+        self.redis = redis
+        self.stream = stream
+        self.dead_stream = stream + names.DEAD_LETTER_SUFFIX
+        self.consumer = consumer
+        self._settings = settings
+        self._trim = redis.register_script(_TRIM)
+
+    def ensure_group(self) -> None:
+        """Make the stream and its consumer group, at the stream's beginning, unless they are there."""
+        with unavailable(self.redis):
+            try:
+                self.redis.xgroup_create(self.stream, names.CONSUMER_GROUP, id="0", mkstream=True)
+            except ResponseError as error:
+                if not str(error).startswith("BUSYGROUP"):
+                    raise
+
+    def read(self) -> list[Entry]:
+        """The next batch of entries nobody has read, bounded in entries and bytes.
+
+        Waits up to ``block_ms`` for the first one; an empty list means there was none.
+        """
+        batch: list[Entry] = []
+        room = int(self._settings.batch_mb * 1024 * 1024)
+        largest = 1
+        count = 1
+        while len(batch) < self._settings.batch_entries and room > 0:
+            count = min(count, self._settings.batch_entries - len(batch), max(1, room // largest))
+            entries = self._read(count, block_ms=None if batch else self._settings.block_ms)
+            batch += entries
+            room -= sum(entry.size for entry in entries)
+            if len(entries) < count:
+                break
+            largest = max(largest, *(entry.size for entry in entries))
+            count = min(count * 2, LARGEST_READ)
+        return batch
+
+    def pending(self) -> Pending | None:
+        """The oldest entry this consumer was given and has not acknowledged."""
+        found = self._call(
+            lambda: self.redis.xpending_range(
+                self.stream, names.CONSUMER_GROUP, "-", "+", 1, consumername=self.consumer
+            )
+        )
+        return Pending(_text(found[0]["message_id"]), int(found[0]["times_delivered"])) if found else None
+
+    def read_pending(self) -> Entry | None:
+        """The same entry with its fields; reading it counts as one more delivery.
+
+        One at a time: what made the last reader die then stands alone and is found out.
+        """
+        entries = self._read(1, start="0")
+        return entries[0] if entries else None
+
+    def look_at(self, entry_id: str) -> Entry:
+        """An entry's fields, without counting a delivery; no fields when it was trimmed while pending."""
+        with unavailable(self.redis):
+            found: Any = self.redis.xrange(self.stream, entry_id, entry_id, count=1)
+        return _entry(found[0]) if found else Entry(entry_id, {})
+
+    def claim(self) -> int:
+        """Take over what other consumers left lying for ``claim_idle_s``; they become pending ones of this consumer.
+
+        Tells how many there were.
+        """
+        idle_ms = int(self._settings.claim_idle_s * 1000)
+        own = self.consumer.encode()
+        left = [
+            found["message_id"]
+            for found in self._call(
+                lambda: self.redis.xpending_range(
+                    self.stream, names.CONSUMER_GROUP, "-", "+", CLAIM_AT_ONCE, idle=idle_ms
+                )
+            )
+            if found["consumer"] != own
+        ]
+        if left:
+            self._call(
+                lambda: self.redis.xclaim(self.stream, names.CONSUMER_GROUP, self.consumer, idle_ms, left, justid=True)
+            )
+        return len(left)
+
+    def acknowledge(self, entries: Sequence[Entry]) -> None:
+        """Tell Redis that these entries are committed."""
+        if entries:
+            with unavailable(self.redis):
+                self.redis.xack(self.stream, names.CONSUMER_GROUP, *(entry.id for entry in entries))
+
+    def dead_letter(self, entry: Entry, reason: str) -> None:
+        """Set an entry aside in the dead-letter stream, with the reason, and acknowledge it, both or neither."""
+        fields: dict[Any, Any] = dict(entry.fields)
+        fields["dead_reason"] = reason.encode("utf-8", errors="replace")
+        fields["dead_entry_id"] = entry.id
+        with unavailable(self.redis), self.redis.pipeline(transaction=True) as pipeline:
+            pipeline.xadd(self.dead_stream, fields)
+            pipeline.xack(self.stream, names.CONSUMER_GROUP, entry.id)
+            pipeline.execute()
+
+    def trim(self) -> int:
+        """Delete committed entries but for the newest ``tail_entries`` of the stream; tell how many were deleted.
+
+        Entries this consumer group has not read or not acknowledged are never touched.
+        """
+        with unavailable(self.redis):
+            # In this order: what is read between the two questions is newer than the answer to the first.
+            groups: Any = self.redis.xinfo_groups(self.stream)
+            last_delivered = next(
+                (_text(group["last-delivered-id"]) for group in groups if _text(group["name"]) == names.CONSUMER_GROUP),
+                "0-0",
+            )
+            pending: Any = self.redis.xpending(self.stream, names.CONSUMER_GROUP)
+            oldest_pending = _text(pending["min"]) if pending["pending"] else None
+            bound = min(_after(last_delivered), _numbers(oldest_pending or _END))
+            deleted: Any = self._trim(
+                keys=[self.stream], args=[f"{bound[0]}-{bound[1]}", self._settings.tail_entries, TRIM_AT_ONCE]
+            )
+        return int(deleted)
+
+    def _read(self, count: int, *, start: str = ">", block_ms: int | None = None) -> list[Entry]:
+        answer = self._call(
+            lambda: self.redis.xreadgroup(
+                names.CONSUMER_GROUP, self.consumer, {self.stream: start}, count=count, block=block_ms
+            )
+        )
+        return [_entry(found) for _, entries in answer or () for found in entries]
+
+    def _call(self, question: Callable[[], Any]) -> Any:
+        """The answer to ``question``, asked again once the group is there when Redis has lost it."""
+        with unavailable(self.redis):
+            try:
+                return question()
+            except ResponseError as error:
+                if not str(error).startswith("NOGROUP"):
+                    raise
+            self.ensure_group()
+            return question()
+
+
+def _entry(found: tuple[bytes, Mapping[bytes, bytes] | None]) -> Entry:
+    return Entry(_text(found[0]), found[1] or {})
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _numbers(entry_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
+def _after(entry_id: str) -> tuple[int, int]:
+    milliseconds, sequence = _numbers(entry_id)
+    return milliseconds, sequence + 1
