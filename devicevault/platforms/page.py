@@ -2,7 +2,8 @@
 
 A page is TOML: how to reach a configuration without changing the device, how to tell that it is whole,
 and what to remove from it before it is compared and shown. Every regular expression is Python's ``re``
-with ``MULTILINE`` over text whose line ends are ``\\n``.
+with ``MULTILINE`` over text whose line ends are ``\\n``. Volatile lines and secrets are matched within one line
+each; an expression that names ``\\n`` is matched across lines.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+#: A backup never changes a device: a page that would type one of these is refused. ``set cli`` (Junos) is about
+#: the session only.
+_CHANGES = re.compile(
+    r"conf(ig(ure)?)?\b|system-view\b|set (?!cli )|write\b|copy\b|commit\b|save\b|reload\b|reboot\b|delete\b|erase\b|"
+    r"del\b|rm\b|add\b|remove\b|import\b|restore\b|edit\b|execute\b|request\b|clear\b"
+)
 
 
 def _compile(value: Any) -> re.Pattern[str]:
@@ -24,7 +32,16 @@ def _compile(value: Any) -> re.Pattern[str]:
         raise ValueError(f"not a regular expression: {error}") from None
 
 
+def _harmless(command: str) -> str:
+    if _CHANGES.match(command.strip().lstrip("/").casefold()):
+        raise ValueError(f"{command!r} may change the device; a page only reads")
+    if "\n" in command or "\r" in command:
+        raise ValueError("a command is one line")
+    return command
+
+
 Regex = Annotated[re.Pattern[str], PlainValidator(_compile)]
+Command = Annotated[str, AfterValidator(_harmless)]
 
 
 class Section(BaseModel):
@@ -48,7 +65,7 @@ class Session(Section):
     #: The device's prompt: matched against the last line only, from its start to the very end of the output.
     prompt: Regex
     #: Commands that silence the pager for this session only; an error answer to one is noted, not fatal.
-    pager_off: tuple[str, ...] = ()
+    pager_off: tuple[Command, ...] = ()
     #: A pager's question at the end of the output, for devices that can't be silenced.
     pager_prompt: Regex | None = None
     #: What is typed at the pager's question.
@@ -72,33 +89,44 @@ class ArtifactSource(Section):
     name: str = "running"
     media_type: str = "text/plain"
     #: The first command the device knows wins.
-    commands: tuple[str, ...] = Field(min_length=1)
+    commands: tuple[Command, ...] = Field(min_length=1)
 
 
 class FactSource(Section):
-    """A command whose answer tells model, version and serial number (group 1 of each expression)."""
+    """A command whose answer tells model, version and serial number (group 1 of each expression).
 
-    command: str
+    Asked after the artifacts: a device that does not know the command is no failure.
+    """
+
+    command: Command
     model: Regex | None = None
     version: Regex | None = None
     serial: Regex | None = None
 
 
 class Completeness(Section):
-    """How a whole configuration looks. At least one of these must be said unless ``stable`` is set."""
+    """How a whole configuration looks. A page says how it ends, or that it is to be read twice."""
 
     #: Must match at the end of the text (trailing blank lines aside).
     ends_with: Regex | None = None
-    #: Must match at the start (leading blank lines and preamble removed).
+    #: Must match at the start (leading blank lines and preamble removed). It helps, but proves nothing by itself.
     begins_with: Regex | None = None
-    #: Opening and closing characters that must balance, line-wise: a line that ends with the first opens.
+    #: Opening and closing characters that must balance, line-wise: a line that ends with the first opens, a line that
+    #: begins with the second closes.
     balanced: tuple[str, str] | None = None
-    #: Each opener must be closed: pairs of line expressions such as ``^\\s*config `` and ``^\\s*end$``.
+    #: Each opener must be closed: pairs of line expressions such as ``^\\s*config `` and ``^\\s*end$``. Lines inside a
+    #: double-quoted text that spans lines are not looked at.
     blocks: tuple[tuple[Regex, Regex], ...] = ()
     #: Each must match somewhere.
     must_have: tuple[Regex, ...] = ()
     #: No end mark exists: the output is read a second time and must be the same after normalisation.
     read_twice: bool = False
+
+    @model_validator(mode="after")
+    def _proves_something(self) -> Completeness:
+        if not (self.ends_with or self.read_twice):
+            raise ValueError("nothing here proves a configuration whole; say ends_with, or read_twice = true")
+        return self
 
 
 class SecretRule(Section):
@@ -125,9 +153,13 @@ class Platform(Section):
     errors: tuple[Regex, ...] = ()
     #: Removed before the text is judged: everything up to and including a match at the start.
     preamble: tuple[Regex, ...] = ()
-    #: Lines removed because they change by themselves.
+    #: Lines removed because they change by themselves; of an expression with a group named ``volatile``, only what
+    #: that group matched.
     volatile: tuple[Regex, ...] = ()
     secrets: tuple[SecretRule, ...] = ()
     #: How a comment starts in this platform's text.
     comment: str = "!"
+    #: ``noop`` opens no session: for trials of everything around it.
     kind: Literal["cli", "noop"] = "cli"
+    #: Digest of the page and of the filter behind it: the ``rules_digest`` of a result. The loader fills it in.
+    digest: str = ""

@@ -1,0 +1,77 @@
+"""From a device's text to the text that is compared, shown, searched and mirrored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from devicevault.collector.redact import hide, hide_anywhere
+from devicevault.collector.scan import Scan
+from devicevault.platforms.page import Platform
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """``text`` without volatile lines and secrets; ``comparable`` still holds every secret that is not salted anew.
+
+    ``comparable`` is the keyed digest's input and nothing else: it never leaves the worker.
+    """
+
+    text: str
+    comparable: str = field(repr=False)
+    #: How many secrets were hidden in ``text``.
+    redacted: int
+
+
+def normalise(platform: Platform, text: str) -> Normalised:
+    """Remove what the platform's page calls preamble and volatile, then hide secrets."""
+    kept = framed(without_volatile(without_preamble(platform, text), platform.volatile))
+    salted = [rule.pattern for rule in platform.secrets if rule.salted]
+    lasting = [rule.pattern for rule in platform.secrets if not rule.salted]
+    comparable, hidden_salted = hide(kept, salted)
+    shown, hidden_lasting = hide(comparable, lasting)
+    shown, hidden_anywhere = hide_anywhere(shown)
+    return Normalised(shown, comparable, hidden_salted + hidden_lasting + hidden_anywhere)
+
+
+def without_preamble(platform: Platform, text: str) -> str:
+    """The text without blank lines at its start and without what the page calls preamble."""
+    text = text.lstrip("\r\n")
+    for pattern in platform.preamble:
+        if found := pattern.match(text):
+            text = text[found.end() :].lstrip("\r\n")
+    return text
+
+
+def without_volatile(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
+    """The text without the lines a pattern matches in; where it has a group ``volatile``, without that group only."""
+    for pattern in patterns:
+        pieces: list[str] = []
+        position = 0
+        for match in Scan(text).matches(pattern):
+            start, end = match.span("volatile") if "volatile" in pattern.groupindex else _whole_lines(text, match)
+            if start < position:
+                continue
+            pieces.append(text[position:start])
+            position = end
+        if position:
+            text = "".join((*pieces, text[position:]))
+    return text
+
+
+def framed(text: str) -> str:
+    """The text without blank lines around it, ended by one line end; empty when nothing is left."""
+    body = text.strip("\r\n")
+    lines = body.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    while lines and not lines[0].strip():
+        del lines[0]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _whole_lines(text: str, match: re.Match[str]) -> tuple[int, int]:
+    start = text.rfind("\n", 0, match.start()) + 1
+    end = text.find("\n", max(match.end() - 1, match.start()))
+    return start, len(text) if end < 0 else end + 1

@@ -1,0 +1,106 @@
+"""Hide secrets in a text.
+
+The rules of the device's platform page come first, then a filter that knows what secrets look like anywhere. The
+filter would rather hide a harmless word than show a password; what it hides is still in the sealed original, and a
+change of it still counts through the keyed digest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from devicevault.collector.scan import Scan
+
+PLACEHOLDER: Final = "<secret hidden>"
+
+#: Words a secret follows, alone or as the end of a longer one (``encrypted-password``, ``psksecret``).
+_WORDS: Final = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "pre-shared-key",
+    "preshared-key",
+    "private-key",
+    "privatekey",
+    "presharedkey",
+    "secret-key",
+    "server-key",
+    "auth-key",
+    "authentication-key",
+    "encryption-key",
+    "shared-key",
+    "key-string",
+    "api-key",
+    "api_key",
+    "apikey",
+    "wpa-psk",
+    "ascii-text",
+    "auth-token",
+    "access-token",
+)
+#: How the secret is written: a type number or a word for it, between the word above and the secret.
+_WRITTEN: Final = (
+    r"(?:(?:\d{1,2}|ENC|encrypted|cipher|ciphertext|hash|hashed|simple|plaintext|plain|clear|clear-text|cleartext|ascii|hex|"
+    r"sha256|sha512|md5|pbkdf2|scrypt|is|value|key|encrypted-password|plaintext-password|ascii-text|hexadecimal)[ \t]+)*"
+)
+_VALUE: Final = r"""(?P<secret>"(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[^\s"';{}\[\]]+)"""
+#: What follows such a word without being a secret.
+_HARMLESS: Final = (
+    r"(?!(?:encryption|policy|recovery|required|require|none|enable|enabled|disable|disabled|true|false|yes|no|"
+    r"minimum|maximum|min-length|max-length|expire|expiry|aging|history|strength|strength-check|complexity|prompt|"
+    r"authentication|change|retry|rotation|age|control|lifetime|length|format|local|use|files?)(?:[\s;,]|$))"
+)
+
+
+def _after_word(word: str) -> re.Pattern[str]:
+    separator = r"""["']?(?:[ \t]*[=:][ \t]*|[ \t]+)"""
+    return re.compile(rf"(?i){re.escape(word)}{separator}{_WRITTEN}{_HARMLESS}{_VALUE}")
+
+
+_FILTER: Final = (
+    # Private keys, also when their end did not arrive; the text between is bounded by the next dashes.
+    re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----\n?(?P<secret>(?:(?!-----)[\s\S]){1,20000})"),
+    # scheme://user:password@host
+    re.compile(r"://[^\s:/@\"']{0,128}:(?P<secret>[^\s/\"']{1,512})@(?=[^\s@])"),
+    # crypt(3) and vendors' likenesses of it: $1$, $6$, Cisco $8$ $9$ $14$, Junos $9$, Comware $h$6$, ASA $sha512$
+    re.compile(
+        r"(?P<secret>\$(?:\d{1,2}[abxy]?|y|gy|md5|apr1|sha1|sha256|sha512|pbkdf2[-\w]{0,16}|scrypt|argon2\w{0,2}|c|h|aes\w{0,12})"
+        r"\$[^\s\"',;]{4,})"
+    ),
+    re.compile(r"\bENC (?P<secret>[A-Za-z0-9+/=]{12,})"),
+    re.compile(r"\bciphertext[ \t]+(?P<secret>[^\s\"']{4,})"),
+    re.compile(rf"(?i)\bsnmp[^\n]{{0,200}}?\bcommunity[ \t]+{_WRITTEN}{_VALUE}"),
+    re.compile(rf"(?i)\b(?:tacacs|radius)[^\n]{{0,200}}?[ \t]key[ \t]+{_WRITTEN}{_VALUE}"),
+    *map(_after_word, _WORDS),
+)
+
+
+def hide(text: str, patterns: Iterable[re.Pattern[str]]) -> tuple[str, int]:
+    """The text with each pattern's secret hidden, and how many were: group ``secret``, else group 1, else the match."""
+    hidden = 0
+    for pattern in patterns:
+        group: str | int = "secret" if "secret" in pattern.groupindex else min(pattern.groups, 1)
+        pieces: list[str] = []
+        position = 0
+        for match in Scan(text).matches(pattern):
+            start, end = match.span(group)
+            if start < position or start == end or _is_hidden(text, start, end):
+                continue
+            pieces += (text[position:start], PLACEHOLDER)
+            position = end
+        if pieces:
+            hidden += len(pieces) // 2
+            text = "".join((*pieces, text[position:]))
+    return text, hidden
+
+
+def hide_anywhere(text: str) -> tuple[str, int]:
+    """The text without anything that looks like a secret on any platform."""
+    return hide(text, _FILTER)
+
+
+def _is_hidden(text: str, start: int, end: int) -> bool:
+    return text.startswith(PLACEHOLDER, start) and end <= start + len(PLACEHOLDER)

@@ -1,0 +1,117 @@
+"""From what a terminal received to the text the device meant.
+
+A device echoes the command, redraws lines, erases its pager's question and ends with its prompt. ``clean`` replays
+what a terminal would do with each line and keeps the rest byte for byte, trailing spaces included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+#: Escape sequences without an effect on the text: colours, modes, titles, character sets.
+_SILENT: Final = re.compile(
+    r"\x1b(?:\[(?![0-9]*[KD])[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[=>78cDEHMNOZ])"
+    r"|[\x00\x07]"
+)
+_MOVES: Final = re.compile(r"[\r\x08]|\x1b\[([0-9]*)([KD])|[^\r\x08\x1b]+|\x1b")
+_MORE: Final = re.compile(r"\s*(?:<?-+ ?\(?more\b[^\n]{0,40}-+>?|\(END\))\s*", re.IGNORECASE)
+
+
+def decode(raw: bytes) -> str:
+    """UTF-8, or Latin-1 where the device speaks something else: no byte is ever dropped."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def clean(raw: bytes | str, *, echo: str, prompt: re.Pattern[str] | str = "") -> str:
+    """The device's answer alone, lines ended by ``\\n``.
+
+    ``echo`` is the command as typed. ``prompt`` is the page's expression or the prompt itself; it goes from the end
+    of the text and from before a repeated echo. Remains of the pager go too.
+    """
+    text = decode(raw) if isinstance(raw, bytes) else raw
+    lines = [_rendered(line) for line in _SILENT.sub("", text).split("\n")]
+    lines = [line for line in lines if not ("ore" in line or "END" in line) or not _MORE.fullmatch(line)]
+    while lines and (not lines[-1].strip() or _is_prompt(lines[-1], prompt)):
+        lines.pop()
+    del lines[: _echoed(lines, "".join(echo.split()), prompt)]
+    while lines and not lines[0].strip():
+        del lines[0]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def last_line(text: str) -> str:
+    """The line the cursor is on, as it stands on a terminal: a prompt, a pager's question, or half a line."""
+    return _rendered(_SILENT.sub("", text.rpartition("\n")[2]))
+
+
+def last_line(text: str) -> str:
+    """The line the cursor is on, as it stands on the terminal; carriage returns at its end take the cursor home."""
+    return _rendered(_SILENT.sub("", text[text.rfind("\n") + 1 :]))
+
+
+def _is_prompt(line: str, prompt: re.Pattern[str] | str) -> bool:
+    if isinstance(prompt, str):
+        return bool(prompt.strip()) and line.strip() == prompt.strip()
+    found = prompt.match(line)
+    return found is not None and not line[found.end() :].strip()
+
+
+def _echoed(lines: list[str], echo: str, prompt: re.Pattern[str] | str) -> int:
+    """How many lines at the start are the command's echo; RouterOS redraws it behind the prompt once more."""
+    count = 0
+    for number, line in enumerate(lines[:6], start=1):
+        squeezed = "".join(line.split())
+        if not squeezed:
+            continue
+        if not echo or not squeezed.endswith(echo):
+            break
+        before = squeezed.removesuffix(echo)
+        if before and not _is_prompt(before, prompt) and not _is_prompt(before + " ", prompt):
+            break
+        count = number
+    return count
+
+
+def _rendered(line: str) -> str:
+    """The line as it stands on a terminal after carriage returns, backspaces and erasures."""
+    line = line.rstrip("\r")
+    if "\r" not in line and "\x08" not in line and "\x1b" not in line:
+        return line
+    shown: list[str] = []
+    column = 0
+    for move in _MOVES.finditer(line):
+        typed = move[0]
+        if typed == "\r":
+            column = 0
+        elif typed == "\x08":
+            column = max(0, column - 1)
+        elif move[2] == "D":
+            column = max(0, column - int(move[1][:4] or 1))
+        elif move[2] == "K":
+            _erase(shown, column, move[1])
+        elif typed != "\x1b":
+            _write(shown, column, typed)
+            column += len(typed)
+    return "".join(shown)
+
+
+def _erase(shown: list[str], column: int, how: str) -> None:
+    """Erase to the end of the line (0), up to the cursor (1), or all of it (2)."""
+    if how == "1":
+        shown[:column] = " " * min(column, len(shown))
+    else:
+        del shown[0 if how == "2" else column :]
+
+
+def _write(shown: list[str], column: int, typed: str) -> None:
+    """Type ``typed`` over what is shown from ``column`` on; blanks over the rest of a line erase it."""
+    end = column + len(typed)
+    if not typed.strip() and column < len(shown) and all(sign == " " for sign in shown[end:]):
+        del shown[column:]
+        return
+    shown.extend(" " * (column - len(shown)))
+    shown[column:end] = typed
