@@ -63,12 +63,12 @@ def from_document(document: TomlDocument, faults: list[Fault]) -> Layer:
 def _take_table(
     kind: Any, data: Mapping[str, Any], path: Key, document: TomlDocument, layer: Layer, faults: list[Fault]
 ) -> None:
-    known = members(kind)
     for name, value in data.items():
         key = (*path, name)
-        member = known.get(name) if known is not None else get_args(kind)[1]
+        member = member_of(kind, name)
         if member is None:
-            faults.append(document.fault(key, "there is no such setting", _unknown_fix(name, path, known or {})))
+            fix = _unknown_fix(name, path, members(kind) or {})
+            faults.append(document.fault(key, "there is no such setting", fix))
         elif is_table(member) and isinstance(value, dict):
             _take_table(member, value, key, document, layer, faults)
         elif is_table(member):
@@ -137,6 +137,12 @@ def members(kind: Any) -> dict[str, Any] | None:
     return None
 
 
+def member_of(kind: Any, name: str) -> Any:
+    """What one key of a table holds; ``None`` when there is no such key."""
+    known = members(kind)
+    return get_args(kind)[1] if known is None else known.get(name)
+
+
 def is_table(kind: Any) -> bool:
     """Whether values of this kind are tables of settings, merged key by key."""
     if get_origin(kind) is dict:
@@ -150,8 +156,7 @@ def kind_of(key: Key) -> Any:
     for part in key:
         if not is_table(kind):
             return None
-        known = members(kind)
-        kind = known.get(part) if known is not None else get_args(kind)[1]
+        kind = member_of(kind, part)
     return None if is_table(kind) else kind
 
 
