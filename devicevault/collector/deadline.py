@@ -66,7 +66,7 @@ class Alarms:
             if callback is not None:
                 try:
                     callback()
-                except Exception:  # noqa: BLE001 (one bad callback must not end every other session's deadline)
+                except Exception:
                     logger.exception("A session's deadline could not be enforced")
 
 

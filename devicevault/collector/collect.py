@@ -1,0 +1,256 @@
+"""One collection, from a request to its result: no broker, no Redis, no database."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+import devicevault
+from devicevault.collector import noop, ssh
+from devicevault.collector.deadline import Limit
+from devicevault.collector.seal import Sealer
+from devicevault.collector.session import Reading, Session
+from devicevault.collector.steps import Steps, Transcript
+from devicevault.credentials import Credential, CredentialStore
+from devicevault.errors import (
+    AuthenticationFailed,
+    CollectionError,
+    CollectionInterrupted,
+    ConfigurationTooLarge,
+    CredentialUnusable,
+    DeviceUnreachable,
+)
+from devicevault.messages import Artifact, CollectFacts, CollectRequest, CollectResult, Status
+from devicevault.platforms import Platforms
+from devicevault.platforms.page import Platform
+from devicevault.settings import Settings, SshSettings
+
+logger = logging.getLogger(__name__)
+
+#: Seconds before a device that could not be reached is tried again; doubled each time.
+RETRY_S: Final = 2.0
+
+
+@dataclass(frozen=True)
+class CollectorContext:
+    """What a worker has at hand for every collection."""
+
+    settings: Settings
+    credentials: CredentialStore
+    platforms: Platforms
+    sealer: Sealer
+    worker: str = field(default_factory=socket.gethostname)
+    transcript: Transcript | None = None
+    #: Set when the worker is to stop: waits end, running sessions are ended by ``deadline.interrupt_all``.
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass
+class Findings:
+    """What a collection found out so far; a failure keeps what was learnt before it."""
+
+    rules_digest: str = ""
+    host_key: str = ""
+    address: str = ""
+    attempts: int = 0
+    facts: CollectFacts = field(default_factory=CollectFacts)
+    completeness: str = ""
+    artifacts: tuple[Artifact, ...] = ()
+
+
+def collect(request: CollectRequest, context: CollectorContext) -> CollectResult:
+    """Collects one device. A device's fault is told in the result, never raised.
+
+    Raises :class:`CollectionInterrupted` when the worker is stopping: there is no result then.
+    """
+    started_at = datetime.now(UTC)
+    began = time.monotonic()
+    steps = Steps(request, context.transcript)
+    found = Findings(address=request.address)
+    status, code, sentence = Status.SUCCESS, "", ""
+    try:
+        _Collection(request, context, steps, found).run()
+    except CollectionInterrupted:
+        raise
+    except CollectionError as error:
+        status, code, sentence = Status.FAILURE, error.code, steps.masked(str(error))
+        steps.error(sentence)
+    except Exception as error:
+        status, code = Status.FAILURE, CollectionError.code
+        # The exception's own text may hold what a device sent; its kind and place are in the journal.
+        sentence = (
+            f"a fault of DeviceVault's own ({type(error).__name__}); see the worker's journal, and please report it"
+        )
+        steps.error(sentence)
+        logger.error("%s: %s", request.device, type(error).__name__, exc_info=True, extra={"DEVICE": request.device})
+    return CollectResult(
+        **_identity(request),
+        status=status,
+        error=code,
+        error_message=sentence,
+        log=steps.lines,
+        attempt=max(1, found.attempts),
+        initiated_at=request.requested_at,
+        started_at=started_at,
+        collection_duration_ms=round((time.monotonic() - began) * 1000),
+        worker=context.worker,
+        worker_version=devicevault.__version__,
+        rules_digest=found.rules_digest,
+        host_key=found.host_key,
+        address=found.address,
+        facts=found.facts,
+        completeness=found.completeness,
+        artifacts=found.artifacts if status is Status.SUCCESS else (),
+    )
+
+
+def without_session(
+    request: CollectRequest, worker: str, status: Status, code: str, sentence: str, fix: str = ""
+) -> CollectResult:
+    """The result of a request that led to no session: expired, skipped or refused."""
+    return CollectResult(
+        **_identity(request),
+        status=status,
+        error=code,
+        error_message=f"{sentence}; {fix}" if fix else sentence,
+        initiated_at=request.requested_at,
+        worker=worker,
+        worker_version=devicevault.__version__,
+    )
+
+
+def _identity(request: CollectRequest) -> dict[str, str]:
+    names = ("task_id", "run_id", "task_identifier", "device_id", "device", "platform", "group")
+    return {name: getattr(request, name) for name in names}
+
+
+class _Collection:
+    """The attempts of one collection."""
+
+    def __init__(self, request: CollectRequest, context: CollectorContext, steps: Steps, found: Findings) -> None:
+        self.request = request
+        self.context = context
+        self.steps = steps
+        self.found = found
+        self.ssh: SshSettings = context.settings.for_group(request.group).ssh
+
+    def run(self) -> None:
+        """Fills in the findings. Raises a :class:`CollectionError` or :class:`CollectionInterrupted`."""
+        platform = self.context.platforms.get(self.request.platform)
+        self.found.rules_digest = platform.digest
+        if platform.kind == "noop":
+            self._keep(noop.readings(self.request, platform, self.context.stopping))
+            return
+        if self.request.jump:
+            raise DeviceUnreachable(
+                f"the request asks for a jump through {self.request.jump!r}, which this release can't do",
+                "let a worker collect it that reaches the device directly",
+            )
+        self._attempts(platform)
+
+    def _attempts(self, platform: Platform) -> None:
+        for attempt in range(1, self.ssh.attempts + 1):
+            self.found.attempts = attempt
+            try:
+                with Limit(self.request.deadline_s) as limit:
+                    self._attempt(platform, limit)
+                return
+            except DeviceUnreachable as error:
+                if attempt == self.ssh.attempts or isinstance(error, ssh.NoCommonAlgorithm):
+                    raise
+                wait_s = RETRY_S * 2 ** (attempt - 1)
+                self.steps.warning(f"Attempt {attempt}: {error.problem}; trying again in {wait_s:g} s")
+                if self.context.stopping.wait(wait_s):
+                    raise CollectionInterrupted("the worker is stopping") from None
+
+    def _attempt(self, platform: Platform, limit: Limit) -> None:
+        with self._log_in(platform, limit) as session:
+            self._keep([session.read(source) for source in platform.artifacts])
+            try:
+                self.found.facts = session.facts()
+            except CollectionError as error:
+                # The configuration is safe already.
+                self.steps.warning(f"Model and version stay unknown: {error.problem}")
+
+    def _log_in(self, platform: Platform, limit: Limit) -> Session:
+        """A session with the first credential the device takes; each is tried once, on a connection of its own."""
+        target = self._target(platform)
+        if not self.request.credentials:
+            raise CredentialUnusable("the request names no credential", "give the device or its group a credential")
+        refusal: AuthenticationFailed | None = None
+        for name in self.request.credentials:
+            if refusal is not None:
+                self.steps.warning(f"{refusal.problem}; trying credential {name!r}")
+            sock = ssh.connect_tcp(target, limit)
+            try:
+                self.found.address = sock.getpeername()[0]
+                credential = self._credential(name)
+                connection = ssh.log_in(sock, target, credential, limit)
+            except AuthenticationFailed as error:
+                refusal = error
+                continue
+            except BaseException:
+                sock.close()
+                raise
+            return self._session(connection, platform, credential)
+        assert refusal is not None  # noqa: S101 (for the type checker: there was a credential, and no session)
+        raise refusal
+
+    def _credential(self, name: str) -> Credential:
+        credential = self.context.credentials.resolve(name, address=self.found.address, group=self.request.group)
+        self.steps.hide((credential.password, credential.enable, credential.passphrase))
+        return credential
+
+    def _session(self, connection: ssh.DeviceConnection, platform: Platform, credential: Credential) -> Session:
+        self.found.host_key = connection.client.host_key_seen
+        self.steps.info(
+            f"Logged in to {self.found.address} port {self.request.port} as {credential.username!r} "
+            f"with credential {credential.name!r}"
+        )
+        if old := connection.legacy_algorithms_used:
+            self.steps.warning(
+                f"The connection relies on outdated algorithms ({', '.join(old)}); renew the device's SSH"
+            )
+        return Session(connection, platform, credential, self.steps, int(self.ssh.max_artifact_mb * 1e6))
+
+    def _target(self, platform: Platform) -> ssh.Target:
+        return ssh.Target(
+            address=self.request.address or self.request.device,
+            port=self.request.port,
+            driver=platform.session.driver,
+            host_keys=self.request.host_keys,
+            host_key_policy=self.ssh.host_keys,
+            legacy=self.request.options.get("algorithms", self.ssh.algorithms) == "legacy",
+            connect_timeout_s=self.ssh.connect_timeout_s,
+            login_suffix=platform.session.login_suffix,
+        )
+
+    def _keep(self, readings: Sequence[Reading]) -> None:
+        self.found.completeness = "; ".join(dict.fromkeys(reading.completeness for reading in readings))
+        self.found.artifacts = tuple(self._artifact(reading) for reading in readings)
+
+    def _artifact(self, reading: Reading) -> Artifact:
+        text = reading.normalised.text
+        encoded = text.encode()
+        if len(encoded) > self.ssh.max_artifact_mb * 1e6:
+            raise ConfigurationTooLarge(
+                f"{reading.source.name} is larger than {self.ssh.max_artifact_mb:g} MB", "raise ssh.max_artifact_mb"
+            )
+        original, key_id = self.context.sealer.seal(reading.original)
+        return Artifact(
+            name=reading.source.name,
+            media_type=reading.source.media_type,
+            size=len(encoded),
+            digest="sha256:" + hashlib.sha256(encoded).hexdigest(),
+            original_digest=self.context.sealer.keyed_digest(reading.normalised.comparable),
+            text=text,
+            original=original,
+            key_id=key_id,
+        )

@@ -1,0 +1,68 @@
+"""Whether a device's SSH host key is the expected one.
+
+A host key is written ``type base64``, as in a ``known_hosts`` file. The vault pins what the first session saw
+and sends it along with each request; a worker keeps nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import paramiko
+
+from devicevault.errors import HostKeyRefused
+
+Policy = Literal["accept-new", "strict", "off"]
+
+#: One RSA key can sign with several algorithms.
+_RSA_SIGNATURES: Final = ("rsa-sha2-512", "rsa-sha2-256", "ssh-rsa")
+
+
+def written(key: paramiko.PKey) -> str:
+    """The key as ``type base64``."""
+    return f"{key.get_name()} {key.get_base64()}"
+
+
+def fingerprint(key: str) -> str:
+    """``SHA256:…`` of a key written ``type base64``, as ``ssh-keygen -l`` prints it."""
+    try:
+        blob = base64.b64decode(key.split()[1], validate=True)
+    except (IndexError, ValueError):
+        return "(unreadable)"
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def check(seen: str, pinned: Sequence[str], policy: Policy) -> None:
+    """Raises :class:`HostKeyRefused` unless ``seen`` may be talked to."""
+    if policy == "off" or _plain(seen) in map(_plain, pinned):
+        return
+    if pinned:
+        expected = ", ".join(f"{key.split()[0]} {fingerprint(key)}" for key in pinned if key.strip())
+        raise HostKeyRefused(
+            f"the host key is {seen.split()[0]} {fingerprint(seen)}, but {expected} is expected",
+            "find out whether the device was replaced or someone is in between; if the new key is right, "
+            "forget the pinned one",
+        )
+    if policy == "strict":
+        raise HostKeyRefused(
+            f"the host key {seen.split()[0]} {fingerprint(seen)} was never seen before and ssh.host_keys is strict",
+            "collect the device once with ssh.host_keys = accept-new, or pin its key",
+        )
+
+
+def preferred(offered: Sequence[str], pinned: Sequence[str]) -> tuple[str, ...]:
+    """``offered`` host key algorithms with those of the pinned keys first.
+
+    Without this, a device that gains a second key after an upgrade would show that one and be refused.
+    """
+    types = {key.split()[0] for key in pinned if key.strip()}
+    wanted = {name for kind in types for name in (_RSA_SIGNATURES if kind == "ssh-rsa" else (kind,))}
+    return tuple(sorted(offered, key=lambda name: name not in wanted))
+
+
+def _plain(key: str) -> tuple[str, ...]:
+    # A comment may follow the key.
+    return tuple(key.split()[:2])

@@ -1,0 +1,176 @@
+"""Reading what a device answers, up to its prompt.
+
+netmiko takes the prompt for found wherever its text occurs, and so ends a configuration at a line such as
+``description link-to r1# console``. Here the prompt counts only as the whole last line, only after the command's
+echo, and only when nothing follows it for a moment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from typing import Final
+
+from devicevault.collector.ssh import DeviceConnection
+from devicevault.collector.text import last_line
+from devicevault.errors import ConfigurationTooLarge, DeviceVaultError, PromptNotFound
+from devicevault.platforms.page import Session as Page
+
+#: The prompt is looked for in this much of the end, the command's echo in this much of the beginning.
+TAIL_CHARACTERS: Final = 4096
+HEAD_CHARACTERS: Final = 4096
+#: Seconds of silence after the prompt that make it the end of an answer.
+SETTLE_S: Final = 0.1
+#: The same for a prompt other than before, or without an echo seen.
+DOUBT_S: Final = 2.0
+#: Seconds of silence after login until Enter is tried, and until the last line is taken for an unknown prompt.
+NUDGE_S: Final = 5.0
+LOST_S: Final = 15.0
+#: Seconds to wait for a device to close the connection after it was told to.
+LEAVE_S: Final = 0.5
+
+
+class PromptReader:
+    """What a person at the terminal does: types, and reads until the prompt is back."""
+
+    def __init__(self, connection: DeviceConnection, page: Page, max_bytes: int) -> None:
+        self.prompt = ""
+        self._connection = connection
+        self._page = page
+        self._max_bytes = max_bytes
+        self._echoes = True
+        self._answer = _Answer("", max_bytes)
+
+    @property
+    def unfinished(self) -> str:
+        """What came of the newest answer."""
+        return self._answer.text
+
+    def log_in(self) -> str:
+        """Reads the greeting up to the first prompt, answering what the page expects to be asked."""
+        self._connection.limit.step = "waiting for the first prompt"
+        answer = self._answer = _Answer("", self._max_bytes)
+        silent_s = 0.0
+        while True:
+            data = self._connection.receive(SETTLE_S)
+            line = answer.add(data)
+            if data:
+                silent_s = 0.0
+                continue
+            silent_s += SETTLE_S
+            if self._is_prompt(line):
+                self.prompt = line.strip()
+                return answer.text
+            if (typed := self._answer_to(line)) is not None:
+                self._connection.send(typed)
+                answer.turn_page()
+            elif line.strip() and silent_s >= LOST_S:
+                raise PromptNotFound(
+                    f"the device's last line after login, {line.strip()[:60]!r}, is not a prompt of its platform",
+                    "check the device's platform, or `prompt` in the platform's page",
+                )
+            elif NUDGE_S <= silent_s < NUDGE_S + SETTLE_S:
+                self._connection.send(self._connection.RETURN)
+
+    def run(self, command: str) -> str:
+        """Types a command and returns all that came up to and including the prompt, as Latin-1."""
+        self.drain()
+        self._connection.send(command + self._connection.RETURN)
+        return self.read(command)
+
+    def type_secret(self, secret: str) -> None:
+        """Types what is not echoed."""
+        self._connection.send(secret + self._connection.RETURN)
+
+    def drain(self) -> None:
+        """Forgets what came unasked, such as a log message, so that it is not taken for an answer."""
+        while self._connection.receive(0.001):
+            pass
+
+    def read(self, echo: str, question: re.Pattern[str] | None = None, *, new_prompt: bool = False) -> str:
+        """All that comes up to the prompt, or up to ``question`` on the last line.
+
+        ``new_prompt`` says that the prompt is expected to change, as ``enable`` makes it do.
+        Raises :class:`ConfigurationTooLarge`, and what :meth:`DeviceConnection.receive` raises.
+        """
+        answer = self._answer = _Answer(echo if self._echoes else "", self._max_bytes)
+        silent_s = 0.0
+        wait_s = DOUBT_S
+        while True:
+            data = self._connection.receive(wait_s)
+            line = answer.add(data)
+            silent_s = 0.0 if data else silent_s + wait_s
+            wait_s = DOUBT_S
+            if self._page.pager_prompt is not None and self._page.pager_prompt.search(line):
+                self._connection.send(self._page.pager_key)
+                answer.turn_page()
+            elif question is not None and question.search(line):
+                return answer.text
+            elif self._is_prompt(line):
+                sure = answer.echoed and (new_prompt or line.strip() == self.prompt)
+                if silent_s >= (SETTLE_S if sure else DOUBT_S):
+                    self._echoes = self._echoes and answer.echoed
+                    self.prompt = line.strip()
+                    return answer.text
+                wait_s = SETTLE_S
+
+    def leave(self) -> None:
+        """Types the page's farewell and lets the device close the connection."""
+        self._connection.limit.step = "leaving"
+        # All was read: a device that closes at once, or hangs now, spoils nothing.
+        with contextlib.suppress(DeviceVaultError):
+            self._connection.send(self._page.leave + self._connection.RETURN)
+            ends = time.monotonic() + LEAVE_S
+            while time.monotonic() < ends:
+                self._connection.receive(LEAVE_S)
+
+    def _is_prompt(self, line: str) -> bool:
+        stripped = line.strip()
+        if not stripped:
+            return False
+        return any(self._page.prompt.fullmatch(form) for form in (line, line.rstrip(), stripped, stripped + " "))
+
+    def _answer_to(self, line: str) -> str | None:
+        for question in self._page.questions:
+            if question.asks.search(line):
+                return question.answer
+        return None
+
+
+class _Answer:
+    """What came so far: pieces to be joined once, and only the ends looked at."""
+
+    def __init__(self, echo: str, max_bytes: int) -> None:
+        self._pieces: list[str] = []
+        self._size = 0
+        self._max_bytes = max_bytes
+        self._head = ""
+        self._tail = ""
+        self._echo = "".join(echo.split())
+        self.echoed = not self._echo
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    def add(self, data: str) -> str:
+        """Takes the next piece; returns the line the cursor is on."""
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > self._max_bytes:
+            raise ConfigurationTooLarge(
+                f"the device sent more than {self._max_bytes / 1e6:g} MB for one command",
+                "raise ssh.max_artifact_mb, or give the device another platform or command",
+            )
+        self._tail = (self._tail + data)[-TAIL_CHARACTERS:]
+        if not self.echoed and len(self._head) < HEAD_CHARACTERS:
+            self._head += data[:HEAD_CHARACTERS]
+            # A line editor may redraw the command as it is typed: what stands there in the end counts.
+            lines = (last_line(line) for line in self._head.replace("\r\n", "\n").split("\n"))
+            self.echoed = any(self._echo in "".join(line.split()) for line in lines)
+        return last_line(self._tail)
+
+    def turn_page(self) -> None:
+        """The pager's question is answered; what follows may stand on the same line."""
+        self._tail = ""

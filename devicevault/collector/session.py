@@ -1,0 +1,183 @@
+"""A session on a device, from the first packet to the farewell, as its platform page says."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Final
+
+from devicevault.collector import ssh
+from devicevault.collector.completeness import agree, judge, rejection
+from devicevault.collector.normalise import Normalised, normalise
+from devicevault.collector.prompt import PromptReader
+from devicevault.collector.steps import HIDDEN, Steps
+from devicevault.collector.text import clean, decode
+from devicevault.credentials import Credential
+from devicevault.errors import (
+    AuthenticationFailed,
+    CommandRejected,
+    CredentialUnusable,
+    OutputTruncated,
+)
+from devicevault.messages import CollectFacts
+from devicevault.platforms.page import ArtifactSource, Platform
+
+#: Readings of a configuration without an end mark, until two in a row agree.
+READINGS_MAX: Final = 3
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One artifact as read: proven whole."""
+
+    source: ArtifactSource
+    #: As the device sent it, without echo, prompt and pager.
+    original: bytes
+    normalised: Normalised
+    #: What proved it whole.
+    completeness: str
+
+
+class Session:
+    """An open session. A context: left, it says goodbye and closes the connection."""
+
+    def __init__(
+        self, connection: ssh.DeviceConnection, platform: Platform, credential: Credential, steps: Steps, max_bytes: int
+    ) -> None:
+        self._connection = connection
+        self._platform = platform
+        self._credential = credential
+        self._steps = steps
+        self._max_bytes = max_bytes
+        self._reader = PromptReader(connection, platform.session, max_bytes)
+
+    def __enter__(self) -> Session:
+        try:
+            self._prepare()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._steps.typed(self._platform.session.leave)
+                self._reader.leave()
+            else:
+                self._show(clean(self._reader.unfinished, echo=""))
+        finally:
+            self._connection.disconnect()
+
+    @property
+    def host_key(self) -> str:
+        """The device's host key, ``type base64``."""
+        return self._connection.client.host_key_seen
+
+    def read(self, source: ArtifactSource) -> Reading:
+        """The artifact, by the first of its commands the device knows. Raises a :class:`CollectionError`."""
+        for command in source.commands[:-1]:
+            try:
+                return self._read_whole(source, command)
+            except CommandRejected as error:
+                self._steps.info(f"{command!r}: {error.problem}; trying the next command")
+        return self._read_whole(source, source.commands[-1])
+
+    def facts(self) -> CollectFacts:
+        """What the device says of itself; whatever it does not say stays empty."""
+        found: dict[str, str] = {}
+        for source in self._platform.facts:
+            answer = self.ask(source.command)
+            for name in ("model", "version", "serial"):
+                pattern = getattr(source, name)
+                match = pattern.search(answer) if pattern and name not in found else None
+                if match:
+                    found[name] = match[1].strip()
+        return CollectFacts(**found)
+
+    def ask(self, command: str) -> str:
+        """The device's answer to one command."""
+        return decode(self._ask(command))
+
+    def _prepare(self) -> None:
+        self._show(self._reader.log_in())
+        self._enable()
+        for command in self._platform.session.pager_off:
+            if line := rejection(self._platform, self.ask(command)):
+                self._steps.warning(f"the device did not take {command!r} ({line[:80]}): its pager may be on")
+
+    def _enable(self) -> None:
+        page = self._platform.session
+        if page.unprivileged is None or not _matches(page.unprivileged, self._reader.prompt):
+            return
+        self._connection.limit.step = "entering privileged mode"
+        self._steps.typed(page.enable)
+        self._connection.send(page.enable + self._connection.RETURN)
+        asked = self._reader.read(page.enable, page.enable_prompt, new_prompt=True)
+        if page.enable_prompt.search(asked.rpartition("\n")[2]):
+            if not self._credential.enable:
+                raise CredentialUnusable(
+                    f"the device asks for an enable secret and credential {self._credential.name!r} has none",
+                    "add `enable` to the credential in the worker's credentials file",
+                )
+            self._steps.typed(HIDDEN)
+            self._reader.type_secret(self._credential.enable)
+            asked = self._reader.read("", page.enable_prompt, new_prompt=True)
+        if page.enable_prompt.search(asked.rpartition("\n")[2]) or _matches(page.unprivileged, self._reader.prompt):
+            raise AuthenticationFailed(
+                f"the device refused the enable secret of credential {self._credential.name!r}",
+                "check `enable` of the credential in the worker's credentials file",
+            )
+        self._steps.info("Entered privileged mode")
+
+    def _read_whole(self, source: ArtifactSource, command: str) -> Reading:
+        started = time.monotonic()
+        reading = self._read_once(source, command)
+        if self._platform.complete.read_twice:
+            reading = self._read_again(reading, command)
+        self._steps.info(
+            f"Read {source.name}: {len(reading.original)} bytes in {time.monotonic() - started:.1f} s, "
+            f"whole: {reading.completeness}"
+        )
+        return reading
+
+    def _read_once(self, source: ArtifactSource, command: str) -> Reading:
+        original = self._ask(command)
+        text = decode(original)
+        proof = judge(self._platform, text)
+        return Reading(source, original, normalise(self._platform, text), proof)
+
+    def _read_again(self, reading: Reading, command: str) -> Reading:
+        for attempt in range(2, READINGS_MAX + 1):
+            second = self._read_once(reading.source, command)
+            try:
+                agreed = agree(self._platform, reading.normalised, second.normalised)
+            except OutputTruncated as error:
+                if attempt == READINGS_MAX:
+                    raise
+                self._steps.warning(f"{error.problem}; reading once more")
+                reading = second
+                continue
+            reading = replace(second, completeness=", ".join(filter(None, (second.completeness, agreed))))
+            break
+        return reading
+
+    def _ask(self, command: str) -> bytes:
+        self._connection.limit.step = f"reading the answer to {command!r}"
+        self._steps.typed(command)
+        raw = self._reader.run(command)
+        # Cleaned as Latin-1, so that the original keeps the device's own bytes whatever their encoding.
+        answer = clean(raw, echo=command, prompt=self._reader.prompt).encode("latin-1")
+        self._show(answer.decode("latin-1"))
+        return answer
+
+    def _show(self, text: str) -> None:
+        self._steps.seen(lambda: normalise(self._platform, decode(text.encode("latin-1"))).text)
+
+
+def _matches(pattern: re.Pattern[str], prompt: str) -> bool:
+    return any(pattern.search(form) for form in (prompt, prompt + " "))
