@@ -81,9 +81,10 @@ def _loaded() -> LoadedSettings:
 def _warnings(loaded: LoadedSettings) -> Iterator[str]:
     """A file that holds a password ought not to be readable for everyone on the host."""
     for file in loaded.files:
-        set_here = [key for key, origin in loaded.origins.items() if origin.source == str(file)]
-        holds_secret = any(
-            document.is_secret(document.value_of(loaded.settings, tuple(key.split(".")))) for key in set_here
-        )
-        if holds_secret and file.stat().st_mode & stat.S_IROTH:
+        if _holds_secret(loaded, str(file)) and file.stat().st_mode & stat.S_IROTH:
             yield f"{file}: holds a password and everyone can read it; chmod o= {file}"
+
+
+def _holds_secret(loaded: LoadedSettings, source: str) -> bool:
+    keys = (tuple(key.split(".")) for key, origin in loaded.origins.items() if origin.source == source)
+    return any(document.is_secret(document.value_of(loaded.settings, key)) for key in keys)

@@ -1,4 +1,4 @@
-"""What is told about the settings, all of it from their declaration: sample file, tables in the docs, ``config show``."""
+"""What is told about the settings, all from their declaration: sample file, tables in the docs, ``config show``."""
 
 from __future__ import annotations
 
