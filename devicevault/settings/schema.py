@@ -16,6 +16,9 @@ from devicevault.settings import urls
 #: Seconds a worker may need to publish a result before the device's lock ends.
 PUBLISH_ALLOWANCE_S: Final = 60
 
+#: What a column of an inventory in columns can hold.
+CSV_COLUMNS: Final = ("name", "address", "port", "platform", "group", "credential", "enabled", "tags", "id")
+
 
 class Table(BaseModel):
     """One table of the settings file."""
@@ -53,6 +56,17 @@ def _absolute(value: Path) -> Path:
     return value
 
 
+def _csv_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
+    for column in columns:
+        if column not in CSV_COLUMNS and column != "-":
+            raise ValueError(f"knows no column {column!r}; use {', '.join(CSV_COLUMNS)}, or - for one to pass over")
+        if column != "-" and columns.count(column) > 1:
+            raise ValueError(f"has {column!r} twice; put - for the column to pass over")
+    if "name" not in columns:
+        raise ValueError("has no column with the device's name; name it: name")
+    return columns
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 BrokerUrl = Annotated[str, AfterValidator(urls.broker)]
 ResultBackendUrl = Annotated[str, AfterValidator(urls.result_backend)]
@@ -60,6 +74,7 @@ HttpUrl = Annotated[str, AfterValidator(urls.http)]
 RedisUrl = Annotated[str, AfterValidator(urls.redis)]
 DatabaseUrl = Annotated[str, AfterValidator(urls.database)]
 GroupName = Annotated[str, AfterValidator(_group_name)]
+CsvColumns = Annotated[tuple[str, ...], AfterValidator(_csv_columns)]
 
 
 class WorkerSettings(Table):
@@ -109,12 +124,18 @@ class InventorySettings(Table):
     )
     format: Literal["auto", "toml", "csv"] = Field("auto", description="`auto` goes by the file's ending.")
     csv_delimiter: str = Field(":", min_length=1, max_length=1, description="What separates the columns.")
-    csv_columns: tuple[str, ...] = Field(
+    csv_columns: CsvColumns = Field(
         ("name", "platform", "group"),
-        description="What the columns hold, in order: name, address, port, platform, group, credential, enabled, `-`.",
+        description=(
+            "What the columns hold, in order: name, address, port, platform, group, credential, enabled, tags, id; "
+            "`-` for a column to pass over."
+        ),
     )
     csv_platforms: dict[str, str] = Field(
         default_factory=dict, description="The file's own platform names, mapped to DeviceVault's."
+    )
+    csv_groups: dict[str, str] = Field(
+        default_factory=dict, description="The file's own group names, mapped to collector groups."
     )
 
 

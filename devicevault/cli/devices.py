@@ -1,0 +1,115 @@
+"""``devicevault devices``: what the inventory says, and what is wrong in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from devicevault.cli import pass_settings
+from devicevault.cli.console import console, print_json, print_table, table
+from devicevault.errors import ConfigurationError, ExitCode, Fault
+
+if TYPE_CHECKING:
+    from devicevault.inventory import Device, Inventory
+    from devicevault.settings import Settings
+
+
+@click.group()
+def devices() -> None:
+    """List and check the inventory."""
+
+
+@devices.command("list")
+@click.option("--group", "-g", "groups", multiple=True, help="Only this collector group; may be given again.")
+@click.option("--tag", "-t", "tags", multiple=True, help="Only devices with this tag; with several, with all of them.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@pass_settings
+def list_devices(settings: Settings, groups: tuple[str, ...], tags: tuple[str, ...], as_json: bool) -> None:
+    """List the devices with all they inherit."""
+    inventory = _load(settings, None)
+    found = inventory.matching(groups, tags)
+    if as_json:
+        print_json([asdict(device) for device in found])
+        return
+    if not found:
+        console().print(f"no devices in {inventory.path}")
+        return
+    grid = table("Device", "Address", "Platform", "Group", "Credential", "Tags", "")
+    for device in found:
+        grid.add_row(*_cells(device))
+    print_table(grid)
+
+
+@devices.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@pass_settings
+def check(settings: Settings, as_json: bool) -> None:
+    """Find every fault of the inventory in one pass; the exit code is 78 when there is one."""
+    from devicevault.credentials import known_credentials
+
+    faults: list[Fault] = []
+    credentials: tuple[str, ...] | None = None
+    inventory: Inventory | None = None
+    try:
+        credentials = known_credentials(settings.credentials_file)
+    except ConfigurationError as error:
+        faults += error.faults
+    try:
+        inventory = _load(settings, credentials)
+    except ConfigurationError as error:
+        faults += error.faults
+    if as_json:
+        print_json(_report(settings, inventory, credentials, faults))
+        click.get_current_context().exit(ExitCode.CONFIGURATION if faults else ExitCode.DONE)
+    if faults or inventory is None:
+        raise ConfigurationError(faults)
+    _print_summary(settings, inventory, credentials)
+
+
+def _load(settings: Settings, credentials: tuple[str, ...] | None) -> Inventory:
+    from devicevault.inventory import load_inventory
+    from devicevault.platforms import Platforms
+
+    return load_inventory(settings, Platforms.load(settings.platforms_dir).names(), credentials)
+
+
+def _cells(device: Device) -> tuple[str, ...]:
+    address = f"[{device.address}]" if ":" in device.address and device.port != 22 else device.address
+    return (
+        device.name,
+        address if device.port == 22 else f"{address}:{device.port}",
+        device.platform,
+        device.group,
+        ", ".join(device.credentials),
+        ", ".join(device.tags),
+        "" if device.enabled else "not enabled",
+    )
+
+
+def _report(
+    settings: Settings, inventory: Inventory | None, credentials: tuple[str, ...] | None, faults: list[Fault]
+) -> dict[str, Any]:
+    return {
+        "inventory": str(settings.inventory.path),
+        "devices": None if inventory is None else len(inventory),
+        "credentials_checked": credentials is not None,
+        "faults": [asdict(fault) for fault in faults],
+    }
+
+
+def _print_summary(settings: Settings, inventory: Inventory, credentials: tuple[str, ...] | None) -> None:
+    out = console()
+    by_group = Counter(device.group for device in inventory)
+    groups = ", ".join(f"{group} {count}" for group, count in sorted(by_group.items()))
+    idle = sum(not device.enabled for device in inventory)
+    out.print(f"{inventory.path}: {len(inventory)} devices, no fault", soft_wrap=True)
+    if groups:
+        out.print(f"by group: {groups}", soft_wrap=True)
+    if idle:
+        out.print(f"not enabled: {idle}")
+    if credentials is None:
+        reason = "is not on this host or not for this user to read"
+        out.print(f"credentials not checked: {settings.credentials_file} {reason}", soft_wrap=True)

@@ -1,0 +1,33 @@
+"""One device of the inventory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from devicevault import names
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device with all it inherits from its group and the defaults."""
+
+    name: str
+    #: Stays the same through a rename; the name where the inventory gives no ``id``.
+    device_id: str
+    #: An IPv4 or IPv6 address, or a host name.
+    address: str
+    platform: str
+    port: int = 22
+    group: str = names.DEFAULT_GROUP
+    #: Names of credentials in the worker's own file, tried in this order.
+    credentials: tuple[str, ...] = ()
+    #: A device that is not enabled is collected only when a person names it.
+    enabled: bool = True
+    tags: tuple[str, ...] = ()
+    #: What its platform page or a plugin may ask for; JSON types only, never a secret.
+    options: dict[str, Any] = field(default_factory=dict)
+    #: SSH algorithms for this device alone; its group's setting where ``None``.
+    algorithms: Literal["modern", "legacy"] | None = None
+    #: Seconds one whole session may take; its group's setting where ``None``.
+    deadline_s: float | None = None

@@ -1,0 +1,195 @@
+"""What the inventory's tables and rows may say, checked against what is known."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+
+from devicevault import names
+from devicevault.errors import Fault
+from devicevault.inventory.address import checked_address
+from devicevault.inventory.unfit import Unfit
+from devicevault.nearest import did_you_mean
+
+#: A fault at a key of the table or row it was made for: ``fault_at(key, problem, fix)``.
+FaultAt: TypeAlias = Callable[[str, str, str], Fault]
+
+#: Device names become file names, Redis keys and words on a command line.
+_NAME: Final = re.compile(r"[\w:][\w.:@+-]{0,199}")
+_SECRET_WORD: Final = re.compile(r"passw|passphrase|secret|private.?key|community", re.IGNORECASE)
+_SECRETS_BELONG: Final = 'secrets belong in credentials.toml; here stands: credential = "NAME"'
+
+
+class Known:
+    """The names an entry may refer to, and how to say that it refers to another."""
+
+    def __init__(
+        self, platforms: Collection[str], credentials: Collection[str] | None, groups: Collection[str] | None
+    ) -> None:
+        self.platforms = frozenset(platforms)
+        #: ``None``: not known on this host, nothing is refused.
+        self.credentials = None if credentials is None else frozenset(credentials)
+        #: ``None``: every well-formed name will do.
+        self.groups = None if groups is None else frozenset(groups) | {names.DEFAULT_GROUP}
+        # A wrong name is often wrong on thousands of devices; the search for the nearest is slow.
+        self._hint = functools.cache(self._search)
+
+    def check_platform(self, name: str) -> str:
+        if name not in self.platforms:
+            raise Unfit(
+                f"unknown platform {name!r}", self._hint("platforms", name) or "see: devicevault platforms list"
+            )
+        return name
+
+    def check_credential(self, name: str) -> str:
+        if self.credentials is not None and name not in self.credentials:
+            fix = self._hint("credentials", name) or f"add [credentials.{name}] to credentials.toml"
+            raise Unfit(f"unknown credential {name!r}", fix)
+        return name
+
+    def check_group(self, name: str) -> str:
+        if not names.is_group_name(name):
+            raise Unfit(
+                f"{name!r} can't be a group's name", "small letters and digits, with single - or _ between them"
+            )
+        if self.groups is not None and name not in self.groups:
+            raise Unfit(f"unknown group {name!r}", self._hint("groups", name) or f"declare it: [groups.{name}]")
+        return name
+
+    def _search(self, kind: Literal["platforms", "credentials", "groups"], name: str) -> str:
+        return did_you_mean(name, sorted(getattr(self, kind) or ()))
+
+
+def checked_name(name: str) -> str:
+    """``name`` when a device may be called so. Raises :class:`Unfit` otherwise."""
+    if not _NAME.fullmatch(name):
+        raise Unfit(
+            f"{name!r} can't be a device's name",
+            "letters, digits and . : @ + - _ only, beginning with a letter or digit",
+        )
+    return name
+
+
+def _known(info: ValidationInfo) -> Known:
+    if not isinstance(info.context, Known):
+        raise TypeError("an entry is checked against what is known: model_validate(…, context=Known(…))")
+    return info.context
+
+
+def _platform(name: str, info: ValidationInfo) -> str:
+    return _known(info).check_platform(name)
+
+
+def _group(name: str, info: ValidationInfo) -> str:
+    return _known(info).check_group(name)
+
+
+def _credential(name: str, info: ValidationInfo) -> str:
+    return _known(info).check_credential(name)
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _checked_tag(tag: str) -> str:
+    if not tag or re.search(r"[\s,]", tag):
+        raise Unfit(f"{tag!r} can't be a tag", "a word without blanks and commas")
+    return tag
+
+
+def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
+    for key, value in options.items():
+        if _SECRET_WORD.search(key):
+            raise Unfit(f"{key!r} looks like a secret, and options travel through the broker", _SECRETS_BELONG)
+        if not _is_json(value):
+            raise Unfit(f"{key!r} is not text, a number, true or false, or a list or table of these")
+    return options
+
+
+def _is_json(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_json(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_is_json(item) for item in value)
+    return math.isfinite(value) if isinstance(value, float) else isinstance(value, str | int)
+
+
+Address = Annotated[str, AfterValidator(checked_address)]
+Name = Annotated[str, AfterValidator(checked_name)]
+Platform = Annotated[str, AfterValidator(_platform)]
+Group = Annotated[str, AfterValidator(_group)]
+Credential = Annotated[str, AfterValidator(_credential)]
+Tag = Annotated[str, AfterValidator(_checked_tag)]
+
+
+class GroupEntry(BaseModel):
+    """``[groups.NAME]``: what the devices of a group have in common."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    platform: Platform = ""
+    port: int = Field(default=22, ge=1, le=65535)
+    credential: Annotated[list[Credential], BeforeValidator(_as_list)] = Field(default=[], min_length=1)
+    enabled: bool = True
+    tags: list[Tag] = []
+    options: Annotated[dict[str, Any], AfterValidator(_checked_options)] = {}
+    algorithms: Literal["modern", "legacy"] | None = None
+    deadline_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+class DefaultsEntry(GroupEntry):
+    """``[defaults]``: what all devices have in common."""
+
+    group: Group = names.DEFAULT_GROUP
+
+
+class DeviceEntry(DefaultsEntry):
+    """``[devices.NAME]``, or one row of a text in columns."""
+
+    address: Address = ""
+    id: Name = ""
+
+
+def faults_of(error: ValidationError, entry: type[GroupEntry], fault_at: FaultAt) -> Iterator[Fault]:
+    """Each thing wrong with an entry, at its key."""
+    for detail in error.errors(include_input=False, include_url=False):
+        key = str(detail["loc"][0]) if detail["loc"] else ""
+        if detail["type"] == "extra_forbidden":
+            secret = _SECRETS_BELONG if _SECRET_WORD.search(key) else ""
+            known = ", ".join(entry.model_fields)
+            yield fault_at(
+                key, "unknown key", secret or did_you_mean(key, entry.model_fields) or f"known keys: {known}"
+            )
+        else:
+            yield fault_at(key, *_words(detail["type"], detail["msg"], detail.get("ctx", {})))
+
+
+def _words(kind: str, message: str, context: Mapping[str, Any]) -> tuple[str, str]:
+    """Problem and fix in an operator's words."""
+    cause = context.get("error")
+    if isinstance(cause, Unfit):
+        return cause.problem, cause.fix
+    return _PROBLEMS.get(kind, message).format(**context), ""
+
+
+_PROBLEMS: Final = {
+    "string_type": "must be text, in double quotes",
+    "int_type": "must be a whole number, without quotes",
+    "float_type": "must be a number, without quotes",
+    "bool_type": "must be true or false, without quotes",
+    "list_type": 'must be a list: ["…", "…"]',
+    "dict_type": "must be a table: {{ key = value }}",
+    "model_type": "must be a table",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be more than {gt:g}",
+    "finite_number": "must be a finite number",
+    "too_short": "must not be empty; leave the key out",
+    "literal_error": "must be one of {expected}",
+}

@@ -1,0 +1,122 @@
+"""From the inventory's file to its devices, or to every fault in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from devicevault import names
+from devicevault.errors import ConfigurationError, Fault
+from devicevault.inventory.address import checked_address
+from devicevault.inventory.columns import read_columns
+from devicevault.inventory.device import Device
+from devicevault.inventory.draft import Draft
+from devicevault.inventory.entry import checked_name
+from devicevault.inventory.inventory import Inventory
+from devicevault.inventory.tables import read_tables
+from devicevault.inventory.unfit import Unfit
+from devicevault.settings import Settings
+
+#: The credential of a device that names none, and whose group and defaults name none.
+DEFAULT_CREDENTIAL = "default"
+
+
+def load_inventory(
+    settings: Settings, platforms: Collection[str], credentials: Collection[str] | None = None
+) -> Inventory:
+    """The devices of ``settings.inventory.path``, checked against the names of platforms and credentials.
+
+    ``credentials`` is ``None`` where they are not known, as on a host without a worker. Raises
+    :class:`ConfigurationError` with every fault of the file.
+    """
+    path = settings.inventory.path
+    if _is_columns(settings):
+        drafts, faults = read_columns(path, settings.inventory, platforms, credentials)
+    else:
+        drafts, faults = read_tables(path, platforms, credentials, settings.groups)
+    faults += _faults_between(drafts, settings, credentials)
+    if faults:
+        raise ConfigurationError(sorted(faults, key=lambda fault: fault.line or 0))
+    return Inventory(path, (_device(draft, settings) for draft in drafts))
+
+
+def _is_columns(settings: Settings) -> bool:
+    if settings.inventory.format == "auto":
+        return settings.inventory.path.suffix.lower() != ".toml"
+    return settings.inventory.format == "csv"
+
+
+def _faults_between(drafts: list[Draft], settings: Settings, credentials: Collection[str] | None) -> Iterator[Fault]:
+    by_id: dict[str, str] = {}
+    for draft in drafts:
+        yield from _faults_alone(draft, settings, credentials)
+        device_id = draft.values.get("id") or draft.name
+        other = by_id.setdefault(device_id, draft.name)
+        if other != draft.name:
+            problem = f"{device_id!r} is already what device {other!r} is known by"
+            yield draft.fault_at("id", problem, "each device needs an id of its own")
+
+
+def _faults_alone(draft: Draft, settings: Settings, credentials: Collection[str] | None) -> Iterator[Fault]:
+    """What is wrong with a device only once everything it inherits is known."""
+    values, fault_at = draft.values, draft.fault_at
+    try:
+        checked_name(draft.name)
+    except Unfit as unfit:
+        yield fault_at("", unfit.problem, unfit.fix)
+    else:
+        if "address" not in values and not _is_address(draft.name):
+            yield fault_at("address", "the device has no address, and its name can't be one", "add its address")
+    if "platform" not in values:
+        yield fault_at("platform", "the device has no platform", "name one; see: devicevault platforms list")
+    if credentials is not None and "credential" not in values:
+        fallback = _fallback_credential(values.get("group"), settings)
+        if fallback not in credentials:
+            problem = f"the device names no credential, and there is none called {fallback!r}"
+            yield fault_at("credential", problem, f"name one, or add [credentials.{fallback}] to credentials.toml")
+    if values.get("deadline_s") is not None:
+        yield from _deadline_faults(draft, settings)
+
+
+def _deadline_faults(draft: Draft, settings: Settings) -> Iterator[Fault]:
+    """A device's own deadline is a link in the chain of times that the settings are checked for."""
+    deadline_s = draft.values["deadline_s"]
+    group = settings.for_group(draft.values.get("group") or names.DEFAULT_GROUP)
+    ssh = group.ssh.model_copy(update={"deadline_s": deadline_s})
+    if ssh.connect_timeout_s >= deadline_s:
+        problem = f"a session must outlast its connection, which may take {ssh.connect_timeout_s:g} s"
+        yield draft.fault_at("deadline_s", problem, "raise it")
+    if ssh.lock_horizon_s >= group.acknowledgement_limit_s:
+        problem = f"the broker takes a task for lost after {group.acknowledgement_limit_s:g} s"
+        yield draft.fault_at("deadline_s", problem, "lower it")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        checked_address(name)
+    except Unfit:
+        return False
+    return True
+
+
+def _fallback_credential(group: str | None, settings: Settings) -> str:
+    of_group = settings.groups.get(group or names.DEFAULT_GROUP)
+    return (of_group.credential if of_group else "") or DEFAULT_CREDENTIAL
+
+
+def _device(draft: Draft, settings: Settings) -> Device:
+    values = draft.values
+    group = values.get("group", names.DEFAULT_GROUP)
+    return Device(
+        name=draft.name,
+        device_id=values.get("id", draft.name),
+        address=values.get("address", draft.name),
+        platform=values["platform"],
+        port=values.get("port", 22),
+        group=group,
+        credentials=tuple(values.get("credential") or (_fallback_credential(group, settings),)),
+        enabled=values.get("enabled", True),
+        tags=tuple(values.get("tags", ())),
+        options=values.get("options", {}),
+        algorithms=values.get("algorithms"),
+        deadline_s=values.get("deadline_s"),
+    )

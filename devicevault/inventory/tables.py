@@ -1,0 +1,85 @@
+"""The inventory as TOML: ``[defaults]``, ``[groups.NAME]`` and ``[devices.NAME]``."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+from devicevault import names
+from devicevault.errors import Fault
+from devicevault.inventory.draft import Draft, layered, values_of
+from devicevault.inventory.entry import DefaultsEntry, DeviceEntry, FaultAt, GroupEntry, Known
+from devicevault.nearest import did_you_mean
+from devicevault.tomlfile import KeyPath, TomlDocument, parse_toml, read_text
+
+_TABLES: Final = ("defaults", "groups", "devices")
+
+
+def read_tables(
+    path: Path, platforms: Collection[str], credentials: Collection[str] | None, groups: Collection[str]
+) -> tuple[list[Draft], list[Fault]]:
+    """Every device of the file, and all that is wrong in it but for what shows only between devices.
+
+    ``groups`` are those that are known besides the file's own. Raises :class:`ConfigurationError` when the file
+    can't be read or is not TOML.
+    """
+    document = parse_toml(path, read_text(path))
+    reader = _TablesReader(document)
+    known = Known(platforms, credentials, {*groups, *filter(names.is_group_name, reader.tables("groups"))})
+    return reader.read(known), reader.faults
+
+
+class _TablesReader:
+    """Walks one file's tables and gathers its faults."""
+
+    def __init__(self, document: TomlDocument) -> None:
+        self._document = document
+        self.faults: list[Fault] = list(document.duplicates)
+        for key in document.data.keys() - set(_TABLES):
+            fix = did_you_mean(key, _TABLES) or "there are [defaults], [groups.NAME] and [devices.NAME]"
+            self._fault((key,), "does not belong here", fix)
+
+    def read(self, known: Known) -> list[Draft]:
+        defaults = values_of(
+            DefaultsEntry, self._document.data.get("defaults", {}), known, self._fault_at("defaults"), self.faults
+        )
+        by_group = {
+            group: layered(defaults, self._group(group, table, known)) for group, table in self.tables("groups").items()
+        }
+        return [self._device(name, table, known, defaults, by_group) for name, table in self.tables("devices").items()]
+
+    def tables(self, kind: str) -> dict[str, Any]:
+        """The tables ``[KIND.NAME]`` by their names."""
+        tables = self._document.data.get(kind, {})
+        if isinstance(tables, dict):
+            return tables
+        fault = self._document.fault((kind,), "is not a table", f"write [{kind}.NAME]")
+        if fault not in self.faults:
+            self.faults.append(fault)
+        return {}
+
+    def _group(self, group: str, table: Any, known: Known) -> dict[str, Any]:
+        if not names.is_group_name(group):
+            fix = "small letters and digits, with single - or _ between them"
+            self._fault(("groups", group), "can't be a group's name", fix)
+        return values_of(GroupEntry, table, known, self._fault_at("groups", group), self.faults)
+
+    def _device(
+        self, name: str, table: Any, known: Known, defaults: dict[str, Any], by_group: dict[str, dict[str, Any]]
+    ) -> Draft:
+        fault_at = self._fault_at("devices", name)
+        own = values_of(DeviceEntry, table, known, fault_at, self.faults)
+        group = own.get("group", defaults.get("group", names.DEFAULT_GROUP))
+        return Draft(name, layered(by_group.get(group, defaults), own), fault_at)
+
+    def _fault(self, keys: KeyPath, problem: str, fix: str) -> None:
+        self.faults.append(self._document.fault(keys, problem, fix))
+
+    def _fault_at(self, *table: str) -> FaultAt:
+        return functools.partial(_fault_in, self._document, table)
+
+
+def _fault_in(document: TomlDocument, table: tuple[str, ...], key: str, problem: str, fix: str) -> Fault:
+    return document.fault((*table, key) if key else table, problem, fix)
