@@ -192,7 +192,9 @@ class DeviceRevision(Base):
     added: Mapped[int] = mapped_column(default=0)
     removed: Mapped[int] = mapped_column(default=0)
     media_type: Mapped[str] = mapped_column(default="text/plain")
+    #: When this state was first read, and when it was last.
     collected_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime]
     #: Keyed digest of the original and the rules it was taken with, both as last read: what the next reading
     #: is compared with.
     original_digest: Mapped[str] = mapped_column(default="")

@@ -106,6 +106,7 @@ def upgrade() -> None:
         sa.Column("removed", NUMBER, nullable=False),
         sa.Column("media_type", sa.Text(), nullable=False),
         sa.Column("collected_at", TIME, nullable=False),
+        sa.Column("confirmed_at", TIME, nullable=False),
         sa.Column("original_digest", sa.Text(), nullable=False),
         sa.Column("rules_digest", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["device_pk"], ["devices.id"], name="fk_device_revisions_device_pk"),

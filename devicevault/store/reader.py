@@ -1,0 +1,221 @@
+"""Questions to the store. The answers are plain values that outlive their transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, aliased, defer, joinedload
+
+from devicevault.errors import UsageError
+from devicevault.messages import Status
+from devicevault.nearest import did_you_mean
+from devicevault.store.models import Device, DeviceBackupResult, DeviceRevision, SealedOriginal
+from devicevault.store.revisions import text_of
+from devicevault.store.rows import chunks
+
+
+@dataclass(frozen=True)
+class ResultSummary:
+    """One collection as its row tells it, without its log."""
+
+    task_id: str
+    run_id: str
+    device: str
+    device_id: str
+    platform: str
+    group: str
+    status: str
+    error: str
+    error_message: str
+    attempt: int
+    requested_at: datetime
+    started_at: datetime | None
+    recorded_at: datetime | None
+    duration_ms: int
+    worker: str
+    changed: bool
+    artifacts: tuple[dict[str, Any], ...]
+
+    @property
+    def is_final(self) -> bool:
+        return self.status != Status.QUEUED
+
+
+@dataclass(frozen=True)
+class DeviceState:
+    """How a device stands: its newest request, and when it was last backed up."""
+
+    device: str
+    device_id: str
+    platform: str
+    group: str
+    latest: ResultSummary | None
+    last_success_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One state of one artifact."""
+
+    device: str
+    device_id: str
+    artifact: str
+    number: int
+    reason: str
+    added: int
+    removed: int
+    media_type: str
+    size: int
+    digest: str
+    collected_at: datetime
+    confirmed_at: datetime
+    text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a device sent, as the worker sealed it."""
+
+    revision: int
+    key_id: str
+    sealed: bytes = field(repr=False)
+    collected_at: datetime
+
+
+def find_device(session: Session, name: str) -> Device:
+    """The device of this name or ``device_id``; of two with one name, the one asked for last.
+
+    Raises :class:`~devicevault.errors.UsageError` naming the nearest.
+    """
+    newest_first = Device.latest_result_id.desc().nulls_last()
+    device = session.scalars(select(Device).where(Device.name == name).order_by(newest_first)).first()
+    if device is None:
+        device = session.scalars(select(Device).where(Device.device_id == name)).first()
+    if device is None:
+        hint = did_you_mean(name, session.scalars(select(Device.name)))
+        raise UsageError(f"no collection of a device {name!r} was ever asked for", hint or "see: devicevault status")
+    return device
+
+
+def device_states(
+    session: Session, *, device_ids: Collection[str] | None = None, groups: Collection[str] = ()
+) -> list[DeviceState]:
+    """How every device stands, by name; only those of ``device_ids`` and ``groups`` where these are given."""
+    latest, success = aliased(DeviceBackupResult), aliased(DeviceBackupResult)
+    query = (
+        select(Device, latest, func.coalesce(success.started_at, success.requested_at))
+        .outerjoin(latest, latest.id == Device.latest_result_id)
+        .outerjoin(success, success.id == Device.last_success_id)
+        .options(defer(latest.log))
+        .order_by(Device.name, Device.id)
+    )
+    if groups:
+        query = query.where(Device.group.in_(groups))
+    wanted = None if device_ids is None else set(device_ids)
+    return [
+        DeviceState(
+            device=device.name,
+            device_id=device.device_id,
+            platform=device.platform,
+            group=device.group,
+            latest=_summary(row, device.device_id) if row else None,
+            last_success_at=last_success_at,
+        )
+        for device, row, last_success_at in session.execute(query).tuples()
+        if wanted is None or device.device_id in wanted
+    ]
+
+
+def run_results(session: Session, run_id: str) -> list[ResultSummary]:
+    """The rows of a run in the order they were asked for."""
+    return _summaries(
+        session,
+        select(DeviceBackupResult, Device.device_id)
+        .join(Device, Device.id == DeviceBackupResult.device_pk)
+        .where(DeviceBackupResult.run_id == run_id)
+        .order_by(DeviceBackupResult.id),
+    )
+
+
+def run_progress(session: Session, run_id: str) -> dict[str, int]:
+    """How many rows of a run have each status: cheap enough to ask every second."""
+    query = (
+        select(DeviceBackupResult.status, func.count())
+        .where(DeviceBackupResult.run_id == run_id)
+        .group_by(DeviceBackupResult.status)
+    )
+    return dict(session.execute(query).tuples().all())
+
+
+def device_results(session: Session, device: Device, *, limit: int) -> list[ResultSummary]:
+    """A device's newest ``limit`` rows, newest first."""
+    return _summaries(
+        session,
+        select(DeviceBackupResult, Device.device_id)
+        .join(Device, Device.id == DeviceBackupResult.device_pk)
+        .where(DeviceBackupResult.device_pk == device.id)
+        .order_by(DeviceBackupResult.requested_at.desc(), DeviceBackupResult.id.desc())
+        .limit(limit),
+    )
+
+
+def result_log(session: Session, task_id: str) -> list[dict[str, Any]]:
+    """The steps of one collection: ``time``, ``severity``, ``message``."""
+    query = select(DeviceBackupResult.log).where(DeviceBackupResult.task_id == task_id)
+    return session.scalars(query).first() or []
+
+
+def artifact_names(session: Session, device: Device) -> list[str]:
+    """What was ever collected of a device, the first one first."""
+    query = (
+        select(DeviceRevision.artifact)
+        .where(DeviceRevision.device_pk == device.id)
+        .group_by(DeviceRevision.artifact)
+        .order_by(func.min(DeviceRevision.id))
+    )
+    return list(session.scalars(query))
+
+
+def device_revisions(session: Session, device: Device, *, limit: int, artifact: str = "") -> list[Revision]:
+    """A device's newest ``limit`` revisions without their texts, newest first."""
+    query = _revisions(device).options(_no_text()).limit(limit)
+    if artifact:
+        query = query.where(DeviceRevision.artifact == artifact)
+    return [_revision(row, device) for row in session.scalars(query)]
+
+
+def revision(session: Session, device: Device, *, artifact: str, number: int | None = None) -> Revision:
+    """One revision with its text; the newest without a ``number``. Raises :class:`~devicevault.errors.UsageError`."""
+    row = _revision_row(session, device, artifact, number)
+    return _revision(row, device, text_of(row.config))
+
+
+def original(session: Session, device: Device, *, artifact: str, number: int | None = None) -> Original:
+    """The newest whole original of a revision. Raises :class:`~devicevault.errors.UsageError` when none was kept."""
+    row = _revision_row(session, device, artifact, number)
+    kept = session.scalars(select(SealedOriginal).where(SealedOriginal.revision_id == row.id)).first()
+    if kept is None:
+        raise UsageError(f"no original was kept of revision {row.number} of {device.name}")
+    return Original(row.number, kept.key_id, kept.sealed, kept.collected_at)
+
+
+def pinned_host_keys(session: Session, device_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The host keys pinned for these devices, by ``device_id``; devices without one are left out."""
+    pinned: dict[str, tuple[str, ...]] = {}
+    for some in chunks(device_ids):
+        query = select(Device.device_id, Device.host_key).where(Device.device_id.in_(some), Device.host_key != "")
+        pinned.update((device_id, (key,)) for device_id, key in session.execute(query).tuples())
+    return pinned
+
+
+def _revisions(device: Device) -> Select[tuple[DeviceRevision]]:
+    return (
+        select(DeviceRevision)
+        .where(DeviceRevision.device_pk == device.id)
+        .order_by(DeviceRevision.id.desc())
+        .options(joinedload(DeviceRevision.config))
+    )

@@ -1,0 +1,178 @@
+"""Find out whether a device changed, and number its states."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, defer, joinedload
+
+from devicevault.messages import Artifact, CollectResult
+from devicevault.store.difference import count_changes
+from devicevault.store.models import (
+    Device,
+    DeviceBackupResult,
+    DeviceConfig,
+    DeviceRevision,
+    Reason,
+    SealedOriginal,
+)
+from devicevault.store.rows import insert_missing, storable
+
+
+@dataclass(frozen=True)
+class Change:
+    """A new revision of one artifact of a device."""
+
+    device: str
+    device_id: str
+    task_id: str
+    artifact: str
+    number: int
+    reason: str
+    #: Lines against the revision before.
+    added: int
+    removed: int
+
+
+def record_artifacts(session: Session, device: Device, row: DeviceBackupResult, result: CollectResult) -> list[Change]:
+    """Store what a success brought home; tell the revisions it made."""
+    collected_at = result.started_at or result.initiated_at
+    changes: list[Change] = []
+    described: list[dict[str, Any]] = []
+    for artifact in result.artifacts:
+        latest = _latest(session, device, storable(artifact.name))
+        if latest is not None and collected_at < latest.confirmed_at:
+            # It was overtaken on its way here: keep the text, but do not present it as the newest state.
+            _config(session, artifact)
+            described.append(_described(artifact, None))
+            continue
+        revision = latest
+        reason = _reason(latest, artifact, result.rules_digest)
+        if revision is None or reason is not None:
+            revision = _add_revision(session, device, row, artifact, latest, reason or Reason.FIRST, collected_at)
+            changes.append(_change(device, row, revision))
+        _keep_original(session, revision, artifact, collected_at)
+        revision.confirmed_at = collected_at
+        revision.original_digest = storable(artifact.original_digest)
+        revision.rules_digest = storable(result.rules_digest)
+        described.append(_described(artifact, revision.number))
+    row.artifacts = described
+    row.changed = bool(changes)
+    return changes
+
+
+def text_of(config: DeviceConfig) -> str:
+    """The normalised text."""
+    return zlib.decompress(config.compressed).decode()
+
+
+def _latest(session: Session, device: Device, artifact: str) -> DeviceRevision | None:
+    query = (
+        select(DeviceRevision)
+        .where(DeviceRevision.device_pk == device.id, DeviceRevision.artifact == artifact)
+        .order_by(DeviceRevision.number.desc())
+        .limit(1)
+        .options(joinedload(DeviceRevision.config).defer(DeviceConfig.compressed))
+    )
+    return session.scalars(query).first()
+
+
+def _reason(latest: DeviceRevision | None, artifact: Artifact, rules_digest: str) -> Reason | None:
+    """Why this reading makes a new revision, or ``None`` when the device is as it was."""
+    if latest is None:
+        return Reason.FIRST
+    is_comparable = bool(artifact.original_digest and latest.original_digest)
+    is_same_original = is_comparable and artifact.original_digest == latest.original_digest
+    are_same_rules = rules_digest == latest.rules_digest
+    if artifact.digest != latest.config.digest:
+        return Reason.RULES if is_same_original and not are_same_rules else Reason.CHANGED
+    if is_comparable and not is_same_original and are_same_rules:
+        return Reason.SECRET
+    return None
+
+
+def _add_revision(
+    session: Session,
+    device: Device,
+    row: DeviceBackupResult,
+    artifact: Artifact,
+    latest: DeviceRevision | None,
+    reason: Reason,
+    collected_at: datetime,
+) -> DeviceRevision:
+    added, removed = count_changes(text_of(latest.config) if latest else "", artifact.text)
+    revision = DeviceRevision(
+        device_pk=device.id,
+        artifact=storable(artifact.name),
+        number=latest.number + 1 if latest else 1,
+        config=_config(session, artifact),
+        result_id=row.id,
+        reason=reason.value,
+        added=added,
+        removed=removed,
+        media_type=storable(artifact.media_type),
+        collected_at=collected_at,
+        confirmed_at=collected_at,
+    )
+    session.add(revision)
+    session.flush()
+    return revision
+
+
+def _config(session: Session, artifact: Artifact) -> DeviceConfig:
+    """The row of this text, made when no device had it before."""
+    query = select(DeviceConfig).where(DeviceConfig.digest == artifact.digest).options(defer(DeviceConfig.compressed))
+    known = session.scalars(query).first()
+    if known is not None:
+        return known
+    raw = artifact.text.encode()
+    row = {"digest": artifact.digest, "size": len(raw), "compressed": zlib.compress(raw)}
+    insert_missing(session, DeviceConfig, [row], "digest")
+    return session.scalars(query).one()
+
+
+def _keep_original(session: Session, revision: DeviceRevision, artifact: Artifact, collected_at: datetime) -> None:
+    """Keep the newest whole original of this revision; one that differs in nothing that counts is not kept again."""
+    if not artifact.original:
+        return
+    kept = session.scalars(
+        select(SealedOriginal)
+        .where(SealedOriginal.revision_id == revision.id)
+        .options(defer(SealedOriginal.sealed))
+    ).first()
+    if kept is None:
+        kept = SealedOriginal(revision_id=revision.id)
+        session.add(kept)
+    elif (
+        artifact.original_digest
+        and kept.original_digest == artifact.original_digest
+        and kept.key_id == artifact.key_id
+    ):
+        return
+    kept.key_id = storable(artifact.key_id)
+    kept.original_digest = storable(artifact.original_digest)
+    kept.sealed = artifact.original
+    kept.collected_at = collected_at
+    session.flush()
+
+
+def _described(artifact: Artifact, revision_number: int | None) -> dict[str, Any]:
+    known = artifact.model_dump(mode="json", include={"name", "media_type", "size", "digest", "original_digest"})
+    return {**known, "revision": revision_number}
+
+
+def _change(device: Device, row: DeviceBackupResult, revision: DeviceRevision) -> Change:
+    return Change(
+        device=device.name,
+        device_id=device.device_id,
+        task_id=row.task_id,
+        artifact=revision.artifact,
+        number=revision.number,
+        reason=revision.reason,
+        added=revision.added,
+        removed=revision.removed,
+    )

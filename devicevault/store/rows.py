@@ -1,0 +1,53 @@
+"""Make sure that rows are there, and find many of them at once.
+
+Two consumers and a dispatcher may write at the same time: rows are inserted where they are missing and then
+locked in one order, so that they wait for each other instead of failing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from devicevault.store.models import Base
+
+#: Values in one statement; PostgreSQL takes 65,535 and SQLite 32,766.
+CHUNK: Final = 5000
+
+Row = TypeVar("Row", bound=Base)
+T = TypeVar("T")
+
+
+def insert_missing(session: Session, model: type[Base], rows: Iterable[dict[str, Any]], key: str) -> None:
+    """Insert those of ``rows`` whose ``key`` is not in the table, in the key's order."""
+    ordered = sorted(rows, key=lambda row: str(row[key]))
+    if not ordered:
+        return
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    session.execute(insert(model).on_conflict_do_nothing(index_elements=[key]), ordered)
+
+
+def locked_by(
+    session: Session, model: type[Row], column: InstrumentedAttribute[str], keys: Iterable[str]
+) -> dict[str, Row]:
+    """The rows whose ``column`` is one of ``keys``, by that value, locked until the transaction ends."""
+    found: dict[str, Row] = {}
+    for some in chunks(sorted(set(keys))):
+        query = select(model).where(column.in_(some)).order_by(column).with_for_update()
+        for row in session.scalars(query.execution_options(populate_existing=True)):
+            found[str(getattr(row, column.key))] = row
+    return found
+
+
+def chunks(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def storable(text: str) -> str:
+    """``text`` without what PostgreSQL can't hold: NUL characters, and halves of surrogate pairs."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", errors="replace").decode()
