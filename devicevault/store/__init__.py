@@ -6,5 +6,15 @@ Nothing in here imports Celery or netmiko.
 from __future__ import annotations
 
 from devicevault.store.engine import Store, open_store
+from devicevault.store.writer import WriteReport, mark_lost, mark_undelivered, open_run, queue_requests, write_results
 
-__all__ = ["Store", "open_store"]
+__all__ = [
+    "Store",
+    "WriteReport",
+    "mark_lost",
+    "mark_undelivered",
+    "open_run",
+    "open_store",
+    "queue_requests",
+    "write_results",
+]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, aliased, defer, joinedload
 from devicevault.errors import UsageError
 from devicevault.messages import Status
 from devicevault.nearest import did_you_mean
-from devicevault.store.models import Device, DeviceBackupResult, DeviceRevision, SealedOriginal
+from devicevault.store.models import Device, DeviceBackupResult, DeviceConfig, DeviceRevision, SealedOriginal
 from devicevault.store.revisions import text_of
 from devicevault.store.rows import chunks
 
@@ -182,7 +182,13 @@ def artifact_names(session: Session, device: Device) -> list[str]:
 
 def device_revisions(session: Session, device: Device, *, limit: int, artifact: str = "") -> list[Revision]:
     """A device's newest ``limit`` revisions without their texts, newest first."""
-    query = _revisions(device).options(_no_text()).limit(limit)
+    query = (
+        select(DeviceRevision)
+        .where(DeviceRevision.device_pk == device.id)
+        .order_by(DeviceRevision.id.desc())
+        .options(joinedload(DeviceRevision.config).defer(DeviceConfig.compressed))
+        .limit(limit)
+    )
     if artifact:
         query = query.where(DeviceRevision.artifact == artifact)
     return [_revision(row, device) for row in session.scalars(query)]
@@ -212,10 +218,65 @@ def pinned_host_keys(session: Session, device_ids: Sequence[str]) -> dict[str, t
     return pinned
 
 
-def _revisions(device: Device) -> Select[tuple[DeviceRevision]]:
-    return (
+def _revision_row(session: Session, device: Device, artifact: str, number: int | None) -> DeviceRevision:
+    query = (
         select(DeviceRevision)
-        .where(DeviceRevision.device_pk == device.id)
-        .order_by(DeviceRevision.id.desc())
+        .where(DeviceRevision.device_pk == device.id, DeviceRevision.artifact == artifact)
+        .order_by(DeviceRevision.number.desc())
         .options(joinedload(DeviceRevision.config))
+        .limit(1)
+    )
+    row = session.scalars(query if number is None else query.where(DeviceRevision.number == number)).first()
+    if row is not None:
+        return row
+    known = artifact_names(session, device)
+    if not known:
+        raise UsageError(f"{device.name} was never backed up", f"see: devicevault history {device.name}")
+    if artifact not in known:
+        raise UsageError(f"{device.name} has no artifact {artifact!r}", f"it has {', '.join(known)}")
+    raise UsageError(f"{device.name} has no revision {number}", f"see: devicevault history {device.name}")
+
+
+def _summaries(session: Session, query: Select[DeviceBackupResult, str]) -> list[ResultSummary]:
+    rows = session.execute(query.options(defer(DeviceBackupResult.log))).tuples()
+    return [_summary(row, device_id) for row, device_id in rows]
+
+
+def _summary(row: DeviceBackupResult, device_id: str) -> ResultSummary:
+    return ResultSummary(
+        task_id=row.task_id,
+        run_id=row.run_id or "",
+        device=row.device_name,
+        device_id=device_id,
+        platform=row.platform,
+        group=row.group,
+        status=row.status,
+        error=row.error,
+        error_message=row.error_message,
+        attempt=row.attempt,
+        requested_at=row.requested_at,
+        started_at=row.started_at,
+        recorded_at=row.recorded_at,
+        duration_ms=row.collection_duration_ms,
+        worker=row.worker,
+        changed=row.changed,
+        artifacts=tuple(row.artifacts),
+    )
+
+
+def _revision(row: DeviceRevision, device: Device, text: str = "") -> Revision:
+    return Revision(
+        device=device.name,
+        device_id=device.device_id,
+        artifact=row.artifact,
+        number=row.number,
+        reason=row.reason,
+        added=row.added,
+        removed=row.removed,
+        media_type=row.media_type,
+        size=row.config.size,
+        digest=row.config.digest,
+        collected_at=row.collected_at,
+        confirmed_at=row.confirmed_at,
+        text=text,
     )

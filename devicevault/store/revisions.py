@@ -140,17 +140,13 @@ def _keep_original(session: Session, revision: DeviceRevision, artifact: Artifac
     if not artifact.original:
         return
     kept = session.scalars(
-        select(SealedOriginal)
-        .where(SealedOriginal.revision_id == revision.id)
-        .options(defer(SealedOriginal.sealed))
+        select(SealedOriginal).where(SealedOriginal.revision_id == revision.id).options(defer(SealedOriginal.sealed))
     ).first()
     if kept is None:
         kept = SealedOriginal(revision_id=revision.id)
         session.add(kept)
     elif (
-        artifact.original_digest
-        and kept.original_digest == artifact.original_digest
-        and kept.key_id == artifact.key_id
+        artifact.original_digest and kept.original_digest == artifact.original_digest and kept.key_id == artifact.key_id
     ):
         return
     kept.key_id = storable(artifact.key_id)

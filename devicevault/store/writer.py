@@ -123,7 +123,7 @@ def mark_undelivered(session: Session, reasons: Mapping[str, str]) -> None:
 
 
 def mark_lost(session: Session, reasons: Mapping[str, str]) -> None:
-    """End queued tasks whose result will not be written; ``reasons`` by ``task_id``. A result yet to come outranks it."""
+    """End queued tasks whose result will not be written; ``reasons`` by ``task_id``. A later result outranks it."""
     _end_queued(session, reasons, Status.LOST, "lost")
 
 
@@ -173,9 +173,7 @@ def _ensure_rows(
     session: Session, results: Sequence[CollectResult], devices: Mapping[str, Device]
 ) -> dict[str, DeviceBackupResult]:
     wanted = {storable(result.task_id): result for result in results}
-    known = set(
-        session.scalars(select(DeviceBackupResult.task_id).where(DeviceBackupResult.task_id.in_(wanted)))
-    )
+    known = set(session.scalars(select(DeviceBackupResult.task_id).where(DeviceBackupResult.task_id.in_(wanted))))
     new = [
         {
             "task_id": task_id,
