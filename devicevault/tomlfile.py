@@ -71,13 +71,13 @@ def read_toml(path: Path) -> TomlDocument:
     return document
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, *, if_missing: str = "create it, or set another path") -> str:
     """The file's text with ``\\n`` line ends. Raises :class:`ConfigurationError` naming what stands in the way."""
     source = str(path)
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise ConfigurationError(Fault(source, "there is no such file", "create it, or set another path")) from None
+        raise ConfigurationError(Fault(source, "there is no such file", if_missing)) from None
     except PermissionError:
         fix = "run as a user who may, such as a member of the file's group"
         raise ConfigurationError(Fault(source, "this user may not read it", fix)) from None

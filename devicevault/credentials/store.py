@@ -100,7 +100,7 @@ def known_credentials(path: Path) -> tuple[str, ...] | None:
 
 
 def _read(path: Path) -> TomlDocument:
-    text = read_text(path)
+    text = read_text(path, if_missing="create it, or set credentials_file")
     exposed = exposure(path)
     if exposed:
         raise ConfigurationError(Fault(str(path), exposed, remedy(path)))

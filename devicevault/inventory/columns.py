@@ -32,7 +32,7 @@ def read_columns(
     A group needs no declaration here: the file is one. Raises :class:`ConfigurationError` when the file can't be
     read or does not have these columns.
     """
-    rows = list(_rows(read_text(path), layout.csv_delimiter))
+    rows = list(_rows(read_text(path, if_missing="create it, or set inventory.path"), layout.csv_delimiter))
     if rows and _is_heading(rows[0], layout.csv_columns):
         del rows[0]
     _check_delimiter(path, rows, layout)

@@ -25,7 +25,7 @@ def read_tables(
     ``groups`` are those that are known besides the file's own. Raises :class:`ConfigurationError` when the file
     can't be read or is not TOML.
     """
-    document = parse_toml(path, read_text(path))
+    document = parse_toml(path, read_text(path, if_missing="create it, or set inventory.path"))
     reader = _TablesReader(document)
     known = Known(platforms, credentials, {*groups, *filter(names.is_group_name, reader.tables("groups"))})
     return reader.read(known), reader.faults
