@@ -1,0 +1,105 @@
+"""``devicevault collect``: back devices up now."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from devicevault.cli import finish, pass_settings
+from devicevault.cli.console import console, print_json
+from devicevault.errors import UsageError
+
+if TYPE_CHECKING:
+    from devicevault.inventory import Device
+    from devicevault.settings import Settings
+
+
+@click.command()
+@click.argument("names", metavar="[DEVICE]...", nargs=-1)
+@click.option("--group", "-g", "groups", multiple=True, help="All devices of this collector group; may be given again.")
+@click.option("--tag", "-t", "tags", multiple=True, help="All devices with this tag; with several, with all of them.")
+@click.option("--all", "everything", is_flag=True, help="Every device of the inventory.")
+@click.option("--wait", is_flag=True, help="Show progress until every device is done, then a summary.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="How long --wait waits.")
+@click.option("--inline", is_flag=True, help="In this process, without broker and Redis: for trials.")
+@click.option("-v", "--verbose", is_flag=True, help="With --inline: show the session, secrets masked.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@pass_settings
+def collect(
+    settings: Settings,
+    names: tuple[str, ...],
+    groups: tuple[str, ...],
+    tags: tuple[str, ...],
+    everything: bool,
+    wait: bool,
+    timeout_s: float | None,
+    inline: bool,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    """Back devices up now.
+
+    DEVICE is a name or a pattern such as 'core-*'. The workers do it; with --wait the exit code is 1 when a device
+    failed and 75 when the time was over before all were done.
+    """
+    _check_options(wait=wait, timeout_s=timeout_s, inline=inline, verbose=verbose)
+    devices = _chosen(settings, names, groups, tags, everything)
+    if inline:
+        from devicevault.cli.inline import collect_inline
+        from devicevault.cli.summary import failed, print_summary
+
+        results = collect_inline(devices, settings, asked_by=whoami(), verbose=verbose)
+        print_summary(results, as_json=as_json)
+        finish(failed=any(map(failed, results)))
+    _through_workers(devices, settings, wait=wait, timeout_s=timeout_s, as_json=as_json)
+
+
+def whoami() -> str:
+    """Who asks: the person behind ``sudo``, else the user's name."""
+    if person := os.environ.get("SUDO_USER"):
+        return person
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as containers have them; the kind varies by Python
+        return str(os.getuid())
+
+
+def _check_options(*, wait: bool, timeout_s: float | None, inline: bool, verbose: bool) -> None:
+    if inline and wait:
+        raise UsageError("--inline and --wait do not go together", "leave out --wait: --inline waits anyway")
+    if timeout_s is not None and not wait:
+        raise UsageError("--timeout is about --wait", "add --wait, or leave out --timeout")
+    if verbose and not inline:
+        raise UsageError("--verbose shows a session of this process", "add --inline")
+
+
+def _chosen(
+    settings: Settings, names: tuple[str, ...], groups: tuple[str, ...], tags: tuple[str, ...], everything: bool
+) -> list[Device]:
+    from devicevault.inventory import load_inventory
+    from devicevault.platforms import Platforms
+
+    inventory = load_inventory(settings, Platforms.load(settings.platforms_dir).names(), None)
+    return inventory.select(names, groups, everything=everything, tags=tags)
+
+
+def _through_workers(
+    devices: list[Device], settings: Settings, *, wait: bool, timeout_s: float | None, as_json: bool
+) -> None:
+    from devicevault.celery_app import app
+    from devicevault.cli.waiting import follow
+    from devicevault.dispatch import dispatch
+    from devicevault.store import open_store
+
+    app.use(settings)
+    with open_store(settings.database_url, migrate=True) as store:
+        run_id = dispatch(devices, settings=settings, store=store, app=app, asked_by=whoami())
+        if wait:
+            follow(store, run_id, timeout_s=timeout_s, as_json=as_json)
+        elif as_json:
+            print_json({"run_id": run_id, "devices": [device.name for device in devices]})
+        else:
+            console().print(f"{len(devices)} queued; look at them with: devicevault status")

@@ -1,0 +1,75 @@
+"""Collect in this process, straight to the database: for trials, and for finding out why a device fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from devicevault.cli.console import errors
+from devicevault.collector.collect import CollectorContext, collect, without_session
+from devicevault.collector.seal import Sealer
+from devicevault.credentials import CredentialStore
+from devicevault.dispatch import queue_rows
+from devicevault.inventory import Device
+from devicevault.messages import CollectRequest, CollectResult, Status
+from devicevault.platforms import Platforms
+from devicevault.settings import Settings
+from devicevault.store import Store, open_store, reader, writer
+
+if TYPE_CHECKING:
+    from devicevault.store.reader import ResultSummary
+
+
+def collect_inline(
+    devices: Sequence[Device], settings: Settings, *, asked_by: str, verbose: bool
+) -> list[ResultSummary]:
+    """Collect the devices one after another and write what became of them; their rows, as a run's.
+
+    Raises :class:`~devicevault.errors.ConfigurationError` when this host lacks what a worker has.
+    """
+    context = CollectorContext(
+        settings=settings,
+        credentials=CredentialStore.load(settings.credentials_file),
+        platforms=Platforms.load(settings.platforms_dir),
+        sealer=Sealer.from_settings(settings),
+        transcript=_show if verbose else None,
+    )
+    with open_store(settings.database_url, migrate=True) as store:
+        run, requests = queue_rows(devices, settings=settings, store=store, asked_by=asked_by, kind="inline")
+        _collect_all(requests, context, store)
+        with store.reading() as session:
+            return reader.run_results(session, run.run_id)
+
+
+def _collect_all(requests: Sequence[CollectRequest], context: CollectorContext, store: Store) -> None:
+    waiting = list(requests)
+    try:
+        while waiting:
+            result = collect(waiting[0], context)
+            writer.write_results(store, [result])
+            if context.transcript:
+                _show_log(result)
+            waiting.pop(0)
+    except KeyboardInterrupt:
+        writer.write_results(store, [_cancelled(request, context) for request in waiting])
+        raise
+
+
+def _cancelled(request: CollectRequest, context: CollectorContext) -> CollectResult:
+    return without_session(request, context.worker, Status.CANCELLED, "", "interrupted by the person who asked for it")
+
+
+def _show(kind: str, text: str) -> None:
+    """One thing typed, or one answer, on stderr: the answer to the command itself belongs on stdout."""
+    if kind == "typed":
+        errors().print(Text.assemble(("> ", "bold cyan"), (text or "(return)", "cyan")), soft_wrap=True)
+    else:
+        errors().print(Text(text.rstrip("\n"), style="dim"), soft_wrap=True)
+
+
+def _show_log(result: CollectResult) -> None:
+    styles = {"warning": "yellow", "error": "bold red"}
+    for line in result.log:
+        errors().print(f"{line.severity}: {line.message}", style=styles.get(line.severity, ""), soft_wrap=True)

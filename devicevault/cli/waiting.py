@@ -1,0 +1,105 @@
+"""Follow a run while the workers collect it: live progress, then the summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from devicevault.cli import finish
+from devicevault.cli.console import errors
+from devicevault.cli.summary import failed, print_summary
+from devicevault.errors import ExitCode
+from devicevault.messages import Status
+from devicevault.store import Store, reader
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+POLL_S: Final = 0.25
+#: Without any result for this long, a hint tells where to look.
+QUIET_S: Final = 20.0
+
+Counts = Mapping[str, int]
+
+
+def follow(store: Store, run_id: str, *, timeout_s: float | None, as_json: bool) -> None:
+    """Wait for a run, print its summary and end the command with the exit code that fits.
+
+    Ctrl-C ends the waiting only: the workers go on.
+    """
+    try:
+        is_done = _watch(store, run_id, timeout_s)
+    except KeyboardInterrupt:
+        errors().print("The workers go on without you; look with: devicevault status")
+        raise
+    with store.reading() as session:
+        results = reader.run_results(session, run_id)
+    print_summary(results, as_json=as_json)
+    if not is_done:
+        errors().print(f"{timeout_s:g} s are over; the workers go on. See: devicevault status, devicevault doctor")
+    if is_done or any(map(failed, results)):
+        finish(failed=any(map(failed, results)))
+    click.get_current_context().exit(ExitCode.UNAVAILABLE)
+
+
+def _watch(store: Store, run_id: str, timeout_s: float | None) -> bool:
+    """Show progress until nothing is queued any more; False when the time is over before."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("collecting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failures]}"))
+    with Progress(*columns, TimeElapsedColumn(), console=errors(), transient=True) as progress:
+        bar = progress.add_task("", total=None, failures="")
+        return wait_for_run(
+            lambda: _counts(store, run_id),
+            timeout_s=timeout_s,
+            on_counts=lambda counts: _draw(progress, bar, counts),
+            on_quiet=lambda: progress.console.print(
+                f"no result for {QUIET_S:g} s: does a worker run for these groups? See: devicevault doctor"
+            ),
+        )
+
+
+def wait_for_run(
+    ask: Callable[[], Counts],
+    *,
+    timeout_s: float | None,
+    on_counts: Callable[[Counts], None],
+    on_quiet: Callable[[], None],
+) -> bool:
+    """Ask until no row is queued; False when ``timeout_s`` passed before. ``on_quiet`` is called once, at most."""
+    started = last_change = time.monotonic()
+    queued = -1
+    hinted = False
+    while True:
+        counts = ask()
+        on_counts(counts)
+        now = time.monotonic()
+        if counts.get(Status.QUEUED, 0) != queued:
+            queued, last_change = counts.get(Status.QUEUED, 0), now
+        if not queued:
+            return True
+        if timeout_s is not None and now - started >= timeout_s:
+            return False
+        if not hinted and now - last_change >= QUIET_S:
+            on_quiet()
+            hinted = True
+        time.sleep(POLL_S)
+
+
+def _counts(store: Store, run_id: str) -> Counts:
+    with store.reading() as session:
+        return reader.run_progress(session, run_id)
+
+
+def _draw(progress: Progress, bar: TaskID, counts: Counts) -> None:
+    total = sum(counts.values())
+    failures = counts.get(Status.FAILURE, 0)
+    progress.update(
+        bar,
+        total=total,
+        completed=total - counts.get(Status.QUEUED, 0),
+        failures=f"{failures} failed" if failures else "",
+    )

@@ -1,0 +1,171 @@
+"""From devices to queued requests: a run, a ``queued`` row for each device, and then the messages.
+
+The rows are committed before the first message leaves, so that a result always finds its row. What the broker
+did not take is said in the row at once: a request never just vanishes.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from kombu.exceptions import OperationalError
+
+from devicevault import names
+from devicevault.celery_app import message_options
+from devicevault.errors import ServiceUnavailable
+from devicevault.inventory import Device
+from devicevault.messages import CollectRequest
+from devicevault.settings import Settings, mask_passwords
+from devicevault.store import Store, reader, writer
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S: Final = 5.0
+#: How long one message is tried again when the broker goes away in the middle: about 5 s.
+RETRY_POLICY: Final = {"max_retries": 4, "interval_start": 0.2, "interval_step": 0.6, "interval_max": 2.0}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A wish to collect, as it stands in the database."""
+
+    run_id: str
+    asked_by: str
+    #: ``manual``, ``scheduled`` or ``inline``.
+    kind: str
+    requested_at: datetime
+
+
+def build_request(
+    device: Device,
+    run: Run,
+    settings: Settings,
+    *,
+    host_keys: Sequence[str] = (),
+    priority: int = names.PRIORITY_PERSON,
+) -> CollectRequest:
+    """The request for one device, with what it and its group set. ``settings`` are the general ones."""
+    ours = settings.for_group(device.group)
+    options: dict[str, Any] = dict(device.options)
+    if device.algorithms is not None:
+        options["algorithms"] = device.algorithms
+    return CollectRequest(
+        task_id=str(uuid.uuid4()),
+        run_id=run.run_id,
+        task_identifier=f"{run.kind}:{run.asked_by}",
+        device_id=device.device_id,
+        device=device.name,
+        address=device.address,
+        port=device.port,
+        platform=device.platform,
+        group=device.group,
+        credentials=device.credentials,
+        host_keys=tuple(host_keys),
+        options=options,
+        priority=priority,
+        requested_at=run.requested_at,
+        expires_at=run.requested_at + timedelta(seconds=ours.queue.wait_s),
+        deadline_s=device.deadline_s or ours.ssh.deadline_s,
+    )
+
+
+def dispatch(
+    devices: Sequence[Device],
+    *,
+    settings: Settings,
+    store: Store,
+    app: Celery,
+    asked_by: str,
+    kind: str = "manual",
+    priority: int = names.PRIORITY_PERSON,
+) -> str:
+    """Open a run for these devices and queue their requests; returns the ``run_id``.
+
+    Raises :class:`~devicevault.errors.ServiceUnavailable` when the broker can't be reached, with nothing written.
+    A message the broker does not take later on ends as a ``failure`` row that says so.
+    """
+    with app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        _connect(connection, settings)
+        run, requests = queue_rows(
+            devices, settings=settings, store=store, asked_by=asked_by, kind=kind, priority=priority
+        )
+        refused = _send(app, connection, requests, settings)
+    if refused:
+        with store.session() as session:
+            writer.mark_undelivered(session, refused)
+    logger.info("run %s: %d requests queued, %d not taken by the broker", run.run_id, len(requests), len(refused))
+    return run.run_id
+
+
+def queue_rows(
+    devices: Iterable[Device],
+    *,
+    settings: Settings,
+    store: Store,
+    asked_by: str,
+    kind: str = "manual",
+    priority: int = names.PRIORITY_PERSON,
+) -> tuple[Run, list[CollectRequest]]:
+    """Write a run and a ``queued`` row for each device, committed; returns the run and the requests to send."""
+    devices = list(devices)
+    requested_at = datetime.now(UTC)
+    with store.session() as session:
+        run_id = writer.open_run(session, asked_by=asked_by, kind=kind, requested_at=requested_at)
+        run = Run(run_id, asked_by, kind, requested_at)
+        pinned = reader.pinned_host_keys(session, [device.device_id for device in devices])
+        requests = [
+            build_request(device, run, settings, host_keys=pinned.get(device.device_id, ()), priority=priority)
+            for device in devices
+        ]
+        writer.queue_requests(session, run_id, requests)
+    return run, requests
+
+
+def _connect(connection: Connection, settings: Settings) -> None:
+    try:
+        connection.ensure_connection(  # type: ignore[no-untyped-call]
+            max_retries=1, interval_start=0.2, timeout=CONNECT_TIMEOUT_S
+        )
+    except _broker_errors(connection) as error:
+        raise ServiceUnavailable(
+            f"the broker at {mask_passwords(settings.broker_url)} can't be reached: {error}",
+            "see that it runs and that broker_url is right; `devicevault doctor` looks at the whole chain",
+        ) from None
+
+
+def _send(
+    app: Celery, connection: Connection, requests: Sequence[CollectRequest], settings: Settings
+) -> dict[str, str]:
+    """Send the requests through one producer; returns what the broker did not take, with the reason.
+
+    Once a message was refused in spite of all retries the broker is away, and the rest would wait for nothing.
+    """
+    with app.amqp.Producer(connection, auto_declare=False) as producer:
+        for position, request in enumerate(requests):
+            try:
+                app.send_task(
+                    names.TASK_COLLECT,
+                    args=(request.to_wire(),),
+                    producer=producer,
+                    ignore_result=True,
+                    retry=True,
+                    retry_policy=RETRY_POLICY,
+                    **message_options(request, settings),
+                )
+            except _broker_errors(connection) as error:
+                reason = f"the broker did not take the request: {error}; collect the device again"
+                return {lost.task_id: reason for lost in requests[position:]}
+    return {}
+
+
+def _broker_errors(connection: Connection) -> tuple[type[BaseException], ...]:
+    return (OperationalError, *connection.recoverable_connection_errors, *connection.recoverable_channel_errors)
