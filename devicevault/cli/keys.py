@@ -27,11 +27,12 @@ def create(settings: Settings) -> None:
     """Make vault.key, vault.pub and vault.digest, once, on the vault's host. Existing keys are never overwritten."""
     vault = settings.vault
     made = create_keys(vault)
-    out = console()
-    out.print(f"made key {made}")
+    console().print(f"made key {made}")
+    grid = table("FILE", "PURPOSE")
     for path, kind in _files(settings):
-        out.print(f"  {path}  {kind.purpose}", soft_wrap=True)
-    out.print(
+        grid.add_row(str(path), kind.purpose)
+    print_table(grid)
+    console().print(
         f"Copy {vault.public_key} and {vault.digest_key} to each worker. Keep a copy of {vault.private_key} in a safe: "
         "without it no original can be opened again.",
         soft_wrap=True,
