@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
@@ -28,7 +28,7 @@ def judge(platform: Platform, text: str) -> str:
             "the device answered with nothing that could be a configuration",
             "check that the login may read the configuration",
         )
-    if line := rejection(platform, body):
+    if line := rejection(platform, body) or refusal(platform, body):
         raise CommandRejected(
             f"the device answered {_quoted(platform, line)}",
             "check the login's privileges and that the platform fits the device",
@@ -54,13 +54,19 @@ def agree(platform: Platform, first: Normalised, second: Normalised) -> str:
 
 
 def rejection(platform: Platform, text: str) -> str:
-    """The line with which the device refused a command, or an empty string."""
+    """The line that says the device does not know the command, or an empty string: another may be tried."""
+    return _error_line(platform.errors, text)
+
+
+def refusal(platform: Platform, text: str) -> str:
+    """The line that says this login may not use the command, or an empty string."""
+    return _error_line(platform.refusals, text)
+
+
+def _error_line(patterns: Sequence[re.Pattern[str]], text: str) -> str:
     lines = [line for line in text.split("\n") if line.strip()]
     ends = lines if len(lines) <= 2 * _ERROR_LINES else lines[:_ERROR_LINES] + lines[-_ERROR_LINES:]
-    for line in ends:
-        if any(pattern.search(line) for pattern in platform.errors):
-            return line.strip()
-    return ""
+    return next((line.strip() for line in ends if any(pattern.search(line) for pattern in patterns)), "")
 
 
 def _missing(complete: Completeness, body: str) -> Iterator[str]:
@@ -71,6 +77,9 @@ def _missing(complete: Completeness, body: str) -> Iterator[str]:
     for pattern in complete.must_have:
         if not pattern.search(body):
             yield f"it has no line like {_plain(pattern)}"
+    for pattern in complete.must_not_have:
+        if found := pattern.search(body):
+            yield f"it holds {found[0].strip()[:_QUOTED_MAX]!r}"
     if complete.balanced and (open_count := _unbalanced(complete.balanced, body)):
         yield f"{open_count} more {complete.balanced[0]} than {complete.balanced[1]}"
     if complete.blocks:

@@ -26,11 +26,11 @@ class Normalised:
 
 def normalise(platform: Platform, text: str) -> Normalised:
     """Remove what the platform's page calls preamble and volatile, then hide secrets."""
+    if platform.continuation is not None:
+        text = platform.continuation.sub("", text)
     kept = framed(without_volatile(without_preamble(platform, text), platform.volatile))
-    salted = [rule.pattern for rule in platform.secrets if rule.salted]
-    lasting = [rule.pattern for rule in platform.secrets if not rule.salted]
-    comparable, hidden_salted = hide(kept, salted)
-    shown, hidden_lasting = hide(comparable, lasting)
+    comparable, hidden_salted = hide(kept, (rule for rule in platform.secrets if rule.salted))
+    shown, hidden_lasting = hide(comparable, (rule for rule in platform.secrets if not rule.salted))
     shown, hidden_anywhere = hide_anywhere(shown)
     return Normalised(shown, comparable, hidden_salted + hidden_lasting + hidden_anywhere)
 

@@ -8,10 +8,11 @@ change of it still counts through the keyed digest.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from devicevault.collector.scan import Scan
+from devicevault.platforms.page import SecretRule
 
 PLACEHOLDER: Final = "<secret hidden>"
 
@@ -43,8 +44,8 @@ _WORDS: Final = (
 )
 #: How the secret is written: a type number or a word for it, between the word above and the secret.
 _WRITTEN: Final = (
-    r"(?:(?:\d{1,2}|ENC|encrypted|cipher|ciphertext|hash|hashed|simple|plaintext|plain|clear|clear-text|cleartext|ascii|hex|"
-    r"sha256|sha512|md5|pbkdf2|scrypt|is|value|key|encrypted-password|plaintext-password|ascii-text|hexadecimal)[ \t]+)*"
+    r"(?:(?:\d{1,2}|ENC|encrypted|cipher|ciphertext|hash|hashed|simple|plaintext|plain|clear|clear-text|cleartext|ascii|"
+    r"hex|sha256|sha512|md5|pbkdf2|scrypt|is|value|key|plaintext-password|ascii-text|hexadecimal)[ \t]+)*"
 )
 _VALUE: Final = r"""(?P<secret>"(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[^\s"';{}\[\]]+)"""
 #: What follows such a word without being a secret.
@@ -60,7 +61,7 @@ def _after_word(word: str) -> re.Pattern[str]:
     return re.compile(rf"(?i){re.escape(word)}{separator}{_WRITTEN}{_HARMLESS}{_VALUE}")
 
 
-_FILTER: Final = (
+_LOOKS: Final = (
     # Private keys, also when their end did not arrive; the text between is bounded by the next dashes.
     re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----\n?(?P<secret>(?:(?!-----)[\s\S]){1,20000})"),
     # scheme://user:password@host
@@ -76,25 +77,36 @@ _FILTER: Final = (
     re.compile(rf"(?i)\b(?:tacacs|radius)[^\n]{{0,200}}?[ \t]key[ \t]+{_WRITTEN}{_VALUE}"),
     *map(_after_word, _WORDS),
 )
+_FILTER: Final = tuple(SecretRule(pattern=pattern) for pattern in _LOOKS)
 
 
-def hide(text: str, patterns: Iterable[re.Pattern[str]]) -> tuple[str, int]:
-    """The text with each pattern's secret hidden, and how many were: group ``secret``, else group 1, else the match."""
+def hide(text: str, rules: Iterable[SecretRule]) -> tuple[str, int]:
+    """The text with every secret the rules know hidden, and how many there were."""
     hidden = 0
-    for pattern in patterns:
-        group: str | int = "secret" if "secret" in pattern.groupindex else min(pattern.groups, 1)
+    for rule in rules:
         pieces: list[str] = []
         position = 0
-        for match in Scan(text).matches(pattern):
-            start, end = match.span(group)
-            if start < position or start == end or _is_hidden(text, start, end):
-                continue
-            pieces += (text[position:start], PLACEHOLDER)
-            position = end
+        for start, end in _secrets(text, rule):
+            if start >= position and start < end and not _is_hidden(text, start, end):
+                pieces += (text[position:start], PLACEHOLDER)
+                position = end
         if pieces:
             hidden += len(pieces) // 2
             text = "".join((*pieces, text[position:]))
     return text, hidden
+
+
+def _secrets(text: str, rule: SecretRule) -> Iterator[tuple[int, int]]:
+    """Where the rule's secrets stand: group ``secret``, else group 1, else the whole match."""
+    pattern = rule.pattern
+    group: str | int = "secret" if "secret" in pattern.groupindex else min(pattern.groups, 1)
+    if rule.within is None:
+        yield from (match.span(group) for match in Scan(text).matches(pattern))
+        return
+    for block in Scan(text).matches(rule.within):
+        for match in Scan(block[0]).matches(pattern):
+            start, end = match.span(group)
+            yield block.start() + start, block.start() + end
 
 
 def hide_anywhere(text: str) -> tuple[str, int]:

@@ -44,11 +44,6 @@ def clean(raw: bytes | str, *, echo: str, prompt: re.Pattern[str] | str = "") ->
 
 
 def last_line(text: str) -> str:
-    """The line the cursor is on, as it stands on a terminal: a prompt, a pager's question, or half a line."""
-    return _rendered(_SILENT.sub("", text.rpartition("\n")[2]))
-
-
-def last_line(text: str) -> str:
     """The line the cursor is on, as it stands on the terminal; carriage returns at its end take the cursor home."""
     return _rendered(_SILENT.sub("", text[text.rfind("\n") + 1 :]))
 

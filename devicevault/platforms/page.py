@@ -119,6 +119,8 @@ class Completeness(Section):
     blocks: tuple[tuple[Regex, Regex], ...] = ()
     #: Each must match somewhere.
     must_have: tuple[Regex, ...] = ()
+    #: None may match anywhere: what a device writes in the place of something it kept back.
+    must_not_have: tuple[Regex, ...] = ()
     #: No end mark exists: the output is read a second time and must be the same after normalisation.
     read_twice: bool = False
 
@@ -133,6 +135,8 @@ class SecretRule(Section):
     """One secret: every group named ``secret`` (or group 1) of ``pattern`` is replaced."""
 
     pattern: Regex
+    #: Where to look: only inside what this matches, such as one block. Everywhere when it is not said.
+    within: Regex | None = None
     #: The device salts it anew at each reading: left out of the keyed digest.
     salted: bool = False
 
@@ -149,8 +153,12 @@ class Platform(Section):
     artifacts: tuple[ArtifactSource, ...] = Field(min_length=1)
     facts: tuple[FactSource, ...] = ()
     complete: Completeness
-    #: An output that matches one of these is an error text, not a configuration.
+    #: A first or last line that matches one of these is an error text: the device does not know the command.
     errors: tuple[Regex, ...] = ()
+    #: The same for a command the device knows and keeps from this login: no other command is tried in its place.
+    refusals: tuple[Regex, ...] = ()
+    #: What breaks a long line in two. It is taken out first, so that rules see whole lines.
+    continuation: Regex | None = None
     #: Removed before the text is judged: everything up to and including a match at the start.
     preamble: tuple[Regex, ...] = ()
     #: Lines removed because they change by themselves; of an expression with a group named ``volatile``, only what
