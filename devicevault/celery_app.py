@@ -1,0 +1,107 @@
+"""The one Celery application: ``celery -A devicevault.celery_app worker -Q default,collector.group.dmz``.
+
+Settings are loaded when they are first needed, so that importing this module works anywhere.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final
+
+from celery import Celery
+
+from devicevault import names
+from devicevault.messages import CollectRequest
+from devicevault.settings import Settings, load_settings
+
+#: Seconds between two looks of a Redis broker's consumer at the tasks of workers that died.
+REDIS_RESTORE_INTERVAL_S: Final = 5
+BROKER_TIMEOUT_S: Final = 10
+
+
+class Application(Celery):  # type: ignore[misc]  # Celery is untyped
+    """Celery with DeviceVault's settings."""
+
+    def __init__(self, *arguments: Any, **parameters: Any) -> None:
+        super().__init__(*arguments, **parameters)
+        self._own_settings: Settings | None = None
+        self._own_lock = threading.Lock()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force. Raises :class:`~devicevault.errors.ConfigurationError` when they are wrong."""
+        with self._own_lock:
+            if self._own_settings is None:
+                self._own_settings = load_settings()
+            return self._own_settings
+
+    def use(self, settings: Settings) -> None:
+        """Takes these settings instead of loading them; whatever was configured before is forgotten."""
+        with self._own_lock:
+            self._own_settings = settings
+        self.config_from_object(configuration(settings), force=self.configured)
+
+    def on_configure(self) -> None:
+        """Called by Celery when it needs its configuration for the first time."""
+        self.config_from_object(configuration(self.settings))
+
+
+def configuration(settings: Settings) -> dict[str, Any]:
+    """Celery's configuration for these settings."""
+    return {
+        "broker_url": settings.broker_url,
+        "result_backend": settings.result_backend_url,
+        "imports": ("devicevault.collector.task",),
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "timezone": "UTC",
+        # Queues: one per collector group, durable, their arguments fixed for ever.
+        "task_default_queue": names.DEFAULT_QUEUE,
+        "task_create_missing_queues": True,
+        "task_queue_max_priority": names.QUEUE_MAX_PRIORITY,
+        # A task is acknowledged when its result is in the stream; a worker that dies gives it back.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "worker_prefetch_multiplier": 1,
+        # A session waits nearly all the time, so threads do; the deadline is the task's own.
+        "worker_pool": "threads",
+        "worker_concurrency": settings.worker.concurrency,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        # A broker that is away comes back some day; its absence never ends a worker.
+        "broker_connection_timeout": BROKER_TIMEOUT_S,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": transport_options(settings),
+    }
+
+
+def transport_options(settings: Settings) -> dict[str, Any]:
+    """What the broker's transport needs to lose nothing."""
+    if settings.has_amqp_broker:
+        return {"confirm_publish": True}
+    return {
+        "visibility_timeout": settings.queue.redis_visibility_timeout_s,
+        "priority_steps": list(range(names.QUEUE_MAX_PRIORITY + 1)),
+        "socket_timeout": 3 * BROKER_TIMEOUT_S,
+        "socket_connect_timeout": BROKER_TIMEOUT_S,
+        "socket_keepalive": True,
+        "unacked_restore_interval": REDIS_RESTORE_INTERVAL_S,
+        "unacked_restore_throttle": 1,
+    }
+
+
+def message_options(request: CollectRequest, settings: Settings) -> dict[str, Any]:
+    """How a request is sent: ``app.send_task(names.TASK_COLLECT, (request.to_wire(),), **message_options(...))``."""
+    priority = request.priority
+    if not settings.has_amqp_broker:
+        # With Redis as broker, kombu takes 0 for the most urgent.
+        priority = names.QUEUE_MAX_PRIORITY - priority
+    return {"task_id": request.task_id, "queue": names.queue_for(request.group), "priority": priority}
+
+
+app = Application("devicevault")

@@ -1,0 +1,122 @@
+"""The lock that keeps two sessions from meeting on one device.
+
+Its value is the task's id: a task delivered again, after its worker died, takes its own lock over, and only
+another task is turned away. The lock is short-lived and renewed while the session lives, so a dead worker's
+lock ends by itself; one thread renews all the locks of a process.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from redis import Redis
+
+from devicevault import names
+from devicevault.errors import DeviceLocked, ServiceUnavailable
+from devicevault.stream import unavailable
+
+logger = logging.getLogger(__name__)
+
+#: Seconds a lock outlives its worker, and between two renewals.
+LIFETIME_S: Final = 30.0
+RENEWAL_S: Final = 10.0
+
+_TAKE: Final = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return holder end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ''
+"""
+_GIVE_BACK: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """One lock held."""
+
+    key: str
+    task_id: str
+    #: No renewal after this time (``time.monotonic``): a session that outlives every limit must not hold on for ever.
+    until: float
+
+
+class DeviceLocks:
+    """The locks this process holds. Thread-safe."""
+
+    def __init__(self, redis: Redis, *, lifetime_s: float = LIFETIME_S, renewal_s: float = RENEWAL_S) -> None:
+        self._redis = redis
+        self._lifetime_ms = int(lifetime_s * 1000)
+        self._renewal_s = renewal_s
+        self._take = redis.register_script(_TAKE)
+        self._give_back = redis.register_script(_GIVE_BACK)
+        self._held: set[Held] = set()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def acquire(self, device_id: str, task_id: str, horizon_s: float) -> Held:
+        """Takes a device's lock and renews it until :meth:`release`, for ``horizon_s`` at most.
+
+        Raises :class:`DeviceLocked` when another task holds it, :class:`ServiceUnavailable` when Redis does not answer.
+        """
+        held = Held(names.lock_for(device_id), task_id, time.monotonic() + horizon_s)
+        self._take_key(held)
+        with self._changed:
+            self._held.add(held)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._renew_all, name="locks", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return held
+
+    def release(self, held: Held) -> None:
+        """Gives a lock back; while Redis does not answer, the lock ends by itself instead."""
+        with self._changed:
+            self._held.discard(held)
+        self._give_back_key(held)
+
+    def _take_key(self, held: Held) -> None:
+        with unavailable(self._redis):
+            holder = self._take(keys=[held.key], args=[held.task_id, self._lifetime_ms])
+        if holder:
+            other = holder.decode(errors="replace") if isinstance(holder, bytes) else holder
+            raise DeviceLocked(
+                f"task {other} is collecting this device", "nothing to do; look at that task's result instead"
+            )
+
+    def _give_back_key(self, held: Held) -> None:
+        try:
+            with unavailable(self._redis):
+                self._give_back(keys=[held.key], args=[held.task_id])
+        except ServiceUnavailable as error:
+            logger.warning("Lock %s was not given back and ends by itself: %s", held.key, error)
+
+    def _renew_all(self) -> None:
+        while True:
+            with self._changed:
+                while not self._held:
+                    self._changed.wait()
+                now = time.monotonic()
+                renewable = [held for held in self._held if held.until > now]
+            for held in renewable:
+                self._renew(held)
+            time.sleep(self._renewal_s)
+
+    def _renew(self, held: Held) -> None:
+        try:
+            # Taken anew if it ended meanwhile, as after a restart of Redis.
+            self._take_key(held)
+            with self._changed:
+                given_back = held not in self._held
+            if given_back:
+                self._give_back_key(held)
+        except DeviceLocked as error:
+            logger.warning("Lock %s of task %s was lost: %s", held.key, held.task_id, error.problem)
+        except ServiceUnavailable as error:
+            logger.warning("Lock %s could not be renewed: %s", held.key, error)

@@ -1,0 +1,221 @@
+"""The Celery task ``device.collect``: lock, collect, publish, and only then acknowledge."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from celery.exceptions import Reject
+from celery.signals import worker_init, worker_shutting_down
+from redis import Redis
+
+import devicevault
+from devicevault import names
+from devicevault.celery_app import app
+from devicevault.collector.collect import CollectorContext, collect, without_session
+from devicevault.collector.deadline import interrupt_all
+from devicevault.collector.deliveries import Deliveries
+from devicevault.collector.lock import DeviceLocks
+from devicevault.collector.seal import Sealer
+from devicevault.credentials import CredentialStore
+from devicevault.errors import (
+    CollectionError,
+    CollectionInterrupted,
+    ConfigurationError,
+    DeviceLocked,
+    ExitCode,
+    MalformedMessage,
+    ServiceUnavailable,
+)
+from devicevault.messages import CollectRequest, CollectResult, Status
+from devicevault.platforms import Platforms
+from devicevault.settings import Settings
+from devicevault.stream import connect_redis, publish
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds between two tries of a Redis that does not answer: the first, and the longest.
+REDIS_RETRY_S: Final = 0.5
+REDIS_RETRY_MAX_S: Final = 15.0
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What this process needs for its tasks, made once."""
+
+    context: CollectorContext
+    redis: Redis
+    locks: DeviceLocks
+    deliveries: Deliveries
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Worker:
+        """Raises :class:`ConfigurationError` with whatever is wrong with credentials, platforms or vault keys."""
+        redis = connect_redis(settings.redis_url)
+        context = CollectorContext(
+            settings=settings,
+            credentials=CredentialStore.load(settings.credentials_file),
+            platforms=Platforms.load(settings.platforms_dir),
+            sealer=Sealer.from_settings(settings),
+        )
+        return cls(context, redis, DeviceLocks(redis), Deliveries())
+
+    def handle(self, request: CollectRequest) -> CollectResult | None:
+        """Collects and publishes; None when an earlier delivery of this request was published already.
+
+        Raises :class:`CollectionInterrupted` when the worker stops before the result is in the stream.
+        """
+        with self.deliveries.work(request.task_id) as done:
+            if done:
+                return None
+            result = self._result(request)
+            self.publish(result)
+            return result
+
+    def publish(self, result: CollectResult) -> None:
+        """Puts a result into the stream, however long Redis is away. Raises :class:`CollectionInterrupted`."""
+        self._insist(lambda: publish(self.redis, self.context.settings.results_stream, result))
+
+    def _result(self, request: CollectRequest) -> CollectResult:
+        if self.context.stopping.is_set():
+            raise CollectionInterrupted("the worker is stopping")
+        if request.is_expired(datetime.now(UTC)):
+            return without_session(
+                request,
+                self.context.worker,
+                Status.EXPIRED,
+                "",
+                f"waited in queue {names.queue_for(request.group)} until it was not worth doing any more",
+                "see whether the group's worker ran and keeps up; queue.wait_s is how long a request may wait",
+            )
+        horizon_s = self.context.settings.for_group(request.group).ssh.lock_horizon_s
+        try:
+            lock = self._insist(lambda: self.locks.acquire(request.device_id, request.task_id, horizon_s))
+        except DeviceLocked as error:
+            return without_session(request, self.context.worker, Status.SKIPPED, error.code, error.problem, error.fix)
+        try:
+            return collect(request, self.context)
+        finally:
+            self.locks.release(lock)
+
+    def _insist(self, action: Callable[[], T]) -> T:
+        """Does what needs Redis, again and again while Redis is away."""
+        wait_s = REDIS_RETRY_S
+        away = False
+        while True:
+            try:
+                outcome = action()
+            except ServiceUnavailable as error:
+                if not away:
+                    logger.warning("%s; holding on to what I have until it is back", error)
+                away = True
+                if self.context.stopping.wait(wait_s):
+                    raise CollectionInterrupted("the worker is stopping") from None
+                wait_s = min(2 * wait_s, REDIS_RETRY_MAX_S)
+            else:
+                if away:
+                    logger.info("Redis is back")
+                return outcome
+
+    def stop(self, drain_s: float) -> None:
+        """Lets running sessions finish for ``drain_s`` seconds, then ends them; their tasks go back to the queue."""
+        timer = threading.Timer(drain_s, self._interrupt)
+        timer.daemon = True
+        timer.start()
+
+    def _interrupt(self) -> None:
+        self.context.stopping.set()
+        ended = interrupt_all(CollectionInterrupted("the worker is stopping"))
+        if ended:
+            logger.warning("Ended %d sessions to stop; their tasks go back to the queue", ended)
+
+
+class _ThisProcess:
+    """The worker of this process, made at its first task or when the daemon starts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._worker: Worker | None = None
+
+    def worker(self) -> Worker:
+        with self._lock:
+            if self._worker is None:
+                self._worker = Worker.from_settings(app.settings)
+            return self._worker
+
+    def stop(self, drain_s: float) -> None:
+        with self._lock:
+            if self._worker is not None:
+                self._worker.stop(drain_s)
+
+
+this_process: Final = _ThisProcess()
+
+
+@app.task(name=names.TASK_COLLECT, bind=True, acks_late=True, ignore_result=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]  # Celery is untyped
+def collect_device(task: Any, request: Any) -> dict[str, Any]:
+    """Collects one device and publishes the result; returns a summary without configuration or secrets."""
+    worker = this_process.worker()
+    try:
+        parsed = CollectRequest.from_wire(request)
+    except MalformedMessage as error:
+        result = _unreadable(request, str(task.request.id), worker, error)
+        worker.publish(result)
+        return summary(result)
+    try:
+        handled = worker.handle(parsed)
+    except CollectionInterrupted as error:
+        logger.info("%s: back to the queue: %s", parsed.device, error, extra={"DEVICE": parsed.device})
+        raise Reject(str(error), requeue=True) from None
+    return summary(handled) if handled else {"device": parsed.device, "status": "delivered twice"}
+
+
+def _unreadable(request: Any, task_id: str, worker: Worker, error: MalformedMessage) -> CollectResult:
+    """The result of a request that can't be read: its row must say so, since nothing else will."""
+    told = request if isinstance(request, dict) else {}
+    names_of_it = {name: str(told.get(name) or "unknown") for name in ("device_id", "device")}
+    logger.error("Request %s can't be read: %s", task_id, error, extra={"TASK_ID": task_id})
+    return CollectResult(
+        **names_of_it,
+        task_id=task_id,
+        run_id=str(told.get("run_id") or ""),
+        status=Status.FAILURE,
+        error=CollectionError.code,
+        error_message=f"the worker can't read the request: {error}; run the same release on vault and workers",
+        initiated_at=datetime.now(UTC),
+        worker=worker.context.worker,
+        worker_version=devicevault.__version__,
+    )
+
+
+def summary(result: CollectResult) -> dict[str, Any]:
+    """What Flower and the worker's log show."""
+    told: dict[str, Any] = {"device": result.device, "status": result.status}
+    if result.error:
+        told["error"] = result.error
+    told["duration_ms"] = result.collection_duration_ms
+    told["bytes"] = sum(artifact.size for artifact in result.artifacts)
+    return told
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def prepare(**_: Any) -> None:
+    """Finds what is wrong with credentials, platforms and keys before the first task comes, not with it."""
+    try:
+        this_process.worker()
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(ExitCode.CONFIGURATION) from None
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def drain(how: str = "Warm", **_: Any) -> None:
+    """Bounds how long a stopping worker waits for its sessions."""
+    this_process.stop(app.settings.worker.drain_s if how == "Warm" else 0)
