@@ -34,6 +34,9 @@ FIELD_DEVICE_CONFIG: Final = "device_config"
 
 MESSAGE_VERSION: Final = 1
 
+#: Attributes of a log record (``extra=``) and the journal fields they become.
+JOURNAL_FIELDS: Final = {"device": "DEVICE", "task_id": "TASK_ID", "group": "GROUP", "run_id": "RUN_ID"}
+
 
 def queue_for(group: str) -> str:
     """The queue a collector group's worker consumes: ``default`` for devices of no group."""
