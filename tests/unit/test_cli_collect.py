@@ -1,0 +1,130 @@
+"""``devicevault collect``: what it refuses, how it waits, and how it sums up."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from devicevault.cli import main, waiting
+from devicevault.cli.summary import counts, failed, outcome, print_summary
+from devicevault.store.reader import ResultSummary
+
+
+def row(status: str = "success", device: str = "core-sw1", **values: Any) -> ResultSummary:
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+    plain: dict[str, Any] = {
+        "task_id": "t1",
+        "run_id": "r1",
+        "device": device,
+        "device_id": device,
+        "platform": "cisco_ios",
+        "group": "dmz",
+        "status": status,
+        "error": "",
+        "error_message": "",
+        "attempt": 1,
+        "requested_at": now,
+        "started_at": now,
+        "recorded_at": now,
+        "duration_ms": 1500,
+        "worker": "w1",
+        "changed": False,
+        "artifacts": (),
+    }
+    return ResultSummary(**{**plain, **values})
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--inline", "--wait", "sw"], "--inline and --wait do not go together"),
+        (["--timeout", "3", "sw"], "--timeout is about --wait"),
+        (["-v", "sw"], "add --inline"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused_with_the_way_out(options: list[str], told: str) -> None:
+    ended = CliRunner().invoke(main, ["collect", *options])
+    assert ended.exit_code == 2
+    assert told in ended.stderr
+
+
+def test_waiting_ends_when_nothing_is_queued_and_tells_each_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "POLL_S", 0)
+    answers = iter([{"queued": 2}, {"queued": 1, "success": 1}, {"success": 1, "failure": 1}])
+    seen: list[dict[str, int]] = []
+    assert waiting.wait_for_run(
+        lambda: next(answers),
+        timeout_s=None,
+        on_counts=lambda counts: seen.append(dict(counts)),
+        on_quiet=lambda: pytest.fail("was not quiet"),
+    )
+    assert seen == [{"queued": 2}, {"queued": 1, "success": 1}, {"success": 1, "failure": 1}]
+
+
+def test_waiting_ends_at_its_timeout_and_hints_once_when_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "POLL_S", 0.001)
+    monkeypatch.setattr(waiting, "QUIET_S", 0.01)
+    hints: list[str] = []
+    done = waiting.wait_for_run(
+        lambda: {"queued": 1}, timeout_s=0.1, on_counts=lambda _: None, on_quiet=lambda: hints.append("hint")
+    )
+    assert not done
+    assert hints == ["hint"]
+
+
+@pytest.mark.parametrize(
+    ("status", "is_failure"),
+    [
+        ("success", False),
+        ("skipped", False),
+        ("cancelled", False),
+        ("failure", True),
+        ("lost", True),
+        ("expired", True),
+    ],
+)
+def test_what_counts_as_a_failed_device(status: str, is_failure: bool) -> None:
+    assert failed(row(status)) is is_failure
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (row(), "unchanged"),
+        (row(changed=True, artifacts=({"name": "running", "revision": 1},)), "first backup"),
+        (row(changed=True, artifacts=({"name": "running", "revision": 4},)), "changed, see: devicevault diff core-sw1"),
+        (row("failure", error="timeout", error_message="the session's 3 s were over"), "timeout: the session's 3 s"),
+        (row("queued"), "not done yet"),
+    ],
+)
+def test_each_outcome_is_told_in_a_few_words(result: ResultSummary, told: str) -> None:
+    assert told in outcome(result)
+
+
+def test_the_counts_come_in_a_fixed_order_and_unknown_ends_last() -> None:
+    rows = [row("skipped"), row("strange"), row(), row("failure"), row()]
+    assert counts(rows) == "5 devices: 2 success, 1 failure, 1 skipped, 1 strange"
+    assert counts([row()]) == "1 device: 1 success"
+
+
+def test_of_many_devices_only_those_worth_a_look_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row(device=f"sw{n}") for n in range(30)] + [row("failure", "bad-sw", error="auth", error_message="refused")]
+    print_summary(rows, as_json=False)
+    out = capsys.readouterr().out
+    assert "sw7" not in out
+    assert "auth: refused" in out
+    assert "31 devices: 30 success, 1 failure" in out
+
+
+def test_the_json_summary_names_the_run_and_every_device(capsys: pytest.CaptureFixture[str]) -> None:
+    print_summary([row(), row("failure", "sw2")], as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["run_id"] == "r1"
+    assert [(each["device"], each["status"]) for each in told["results"]] == [
+        ("core-sw1", "success"),
+        ("sw2", "failure"),
+    ]
