@@ -37,7 +37,12 @@ class Store:
         self.engine = engine
 
     def __repr__(self) -> str:
-        return f"Store({_shown(self.engine.url)})"
+        return f"Store({self.place})"
+
+    @property
+    def place(self) -> str:
+        """Where it is, in words without a password."""
+        return _shown(self.engine.url)
 
     @contextmanager
     def session(self) -> Iterator[Session]:

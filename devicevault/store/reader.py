@@ -169,6 +169,11 @@ def result_log(session: Session, task_id: str) -> list[dict[str, Any]]:
     return session.scalars(query).first() or []
 
 
+def main_artifact(session: Session, device: Device) -> str:
+    """The name of what is shown when nobody asks for another artifact: the one collected first."""
+    return next(iter(artifact_names(session, device)), "running")
+
+
 def artifact_names(session: Session, device: Device) -> list[str]:
     """What was ever collected of a device, the first one first."""
     query = (

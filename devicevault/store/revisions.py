@@ -54,7 +54,7 @@ def record_artifacts(session: Session, device: Device, row: DeviceBackupResult, 
         reason = _reason(latest, artifact, result.rules_digest)
         if revision is None or reason is not None:
             revision = _add_revision(session, device, row, artifact, latest, reason or Reason.FIRST, collected_at)
-            changes.append(_change(device, row, revision))
+            changes.append(_change(device, result, revision))
         _keep_original(session, revision, artifact, collected_at)
         revision.confirmed_at = collected_at
         revision.original_digest = storable(artifact.original_digest)
@@ -161,11 +161,11 @@ def _described(artifact: Artifact, revision_number: int | None) -> dict[str, Any
     return {**known, "revision": revision_number}
 
 
-def _change(device: Device, row: DeviceBackupResult, revision: DeviceRevision) -> Change:
+def _change(device: Device, result: CollectResult, revision: DeviceRevision) -> Change:
     return Change(
         device=device.name,
         device_id=device.device_id,
-        task_id=row.task_id,
+        task_id=result.task_id,
         artifact=revision.artifact,
         number=revision.number,
         reason=revision.reason,

@@ -29,8 +29,8 @@ _OTHER_RANK: Final = 3
 class WriteReport:
     """What a batch of results did."""
 
-    #: Rows that got their final status, or a better one.
-    written: int = 0
+    #: Tasks whose rows got their final status, or a better one.
+    written: list[str] = field(default_factory=list)
     #: Results that changed nothing: their task had ended in a way that stands.
     ignored: int = 0
     changes: list[Change] = field(default_factory=list)
@@ -107,7 +107,7 @@ def write_results(store: Store, results: Sequence[CollectResult]) -> WriteReport
             if not outranks(result.status, row.status):
                 report.ignored += 1
                 continue
-            report.written += 1
+            report.written.append(result.task_id)
             _finish(row, result)
             device = devices[storable(result.device_id)]
             if result.status == Status.SUCCESS:

@@ -1,0 +1,59 @@
+"""``devicevault db``: look after the database."""
+
+from __future__ import annotations
+
+import click
+
+from devicevault.cli import pass_settings
+from devicevault.cli.console import console
+from devicevault.settings import Settings
+
+
+@click.group()
+def db() -> None:
+    """Check and upgrade the database."""
+
+
+@db.command()
+@pass_settings
+def upgrade(settings: Settings) -> None:
+    """Bring the database to this release's schema; make it where there is none."""
+    from devicevault.store import schema
+    from devicevault.store.engine import connect, translated
+
+    engine = connect(settings.database_url, create=True)
+    try:
+        with translated(engine.url):
+            before = schema.current(engine)
+            schema.upgrade(engine)
+            after = schema.current(engine)
+    finally:
+        engine.dispose()
+    console().print(f"the database is at schema {after}" + (f", it was at {before or 'none'}" * (before != after)))
+
+
+@db.command()
+@pass_settings
+def check(settings: Settings) -> None:
+    """See that the database answers and that its schema is this release's."""
+    from devicevault.store import open_store, schema
+
+    with open_store(settings.database_url) as store:
+        store.ping()
+        console().print(f"{store.place}: answers, schema {schema.current(store.engine)}")
+
+
+@db.command("forget-host-key")
+@click.argument("device")
+@pass_settings
+def forget(settings: Settings, device: str) -> None:
+    """Forget the SSH host key pinned for DEVICE; the next collection pins the one it sees."""
+    from devicevault.store import open_store
+    from devicevault.store.reader import find_device
+    from devicevault.store.writer import forget_host_key
+
+    with open_store(settings.database_url) as store, store.session() as session:
+        found = find_device(session, device)
+        had_one = bool(found.host_key)
+        forget_host_key(session, found)
+    console().print(f"{found.name}: " + ("its host key is forgotten" if had_one else "no host key was pinned"))

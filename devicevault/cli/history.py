@@ -1,0 +1,97 @@
+"""``devicevault history DEVICE``: its revisions and its collections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from devicevault.cli import pass_settings
+from devicevault.cli.clock import local_time, seconds
+from devicevault.cli.console import console, print_json, print_table, status_text, table
+from devicevault.settings import Settings
+
+if TYPE_CHECKING:
+    from devicevault.store.reader import ResultSummary, Revision
+
+
+@click.command()
+@click.argument("device")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many of each, newest first."
+)
+@click.option("--log", "with_log", is_flag=True, help="Also the steps of the newest collection, one by one.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@pass_settings
+def history(settings: Settings, device: str, limit: int, with_log: bool, as_json: bool) -> None:
+    """A device's revisions (one for each change) and collections, newest first."""
+    from devicevault.store import open_store
+    from devicevault.store.reader import device_results, device_revisions, find_device, result_log
+
+    with open_store(settings.database_url) as store, store.reading() as session:
+        found = find_device(session, device)
+        results = device_results(session, found, limit=limit)
+        revisions = device_revisions(session, found, limit=limit)
+        steps = result_log(session, results[0].task_id) if results and with_log else []
+    if as_json:
+        print_json(
+            {
+                "device": found.name,
+                "device_id": found.device_id,
+                "revisions": [_without_text(revision) for revision in revisions],
+                "results": [asdict(result) for result in results],
+                **({"log": steps} if with_log else {}),
+            }
+        )
+        return
+    _print_revisions(revisions)
+    _print_results(results)
+    if with_log:
+        _print_log(steps)
+
+
+def _print_revisions(revisions: Sequence[Revision]) -> None:
+    if not revisions:
+        console().print("never backed up")
+        return
+    grid = table("revision", "artifact", "found", "last seen", "why", "lines", "bytes")
+    for revision in revisions:
+        grid.add_row(
+            str(revision.number),
+            revision.artifact,
+            local_time(revision.collected_at),
+            local_time(revision.confirmed_at),
+            revision.reason,
+            f"+{revision.added} -{revision.removed}",
+            str(revision.size),
+        )
+    print_table(grid)
+
+
+def _print_results(results: Sequence[ResultSummary]) -> None:
+    grid = table("asked for", "status", "took", "worker", "attempts", "revision", "why")
+    for result in results:
+        numbers = [str(artifact["revision"]) for artifact in result.artifacts if artifact["revision"]]
+        grid.add_row(
+            local_time(result.requested_at),
+            status_text(result.status),
+            seconds(result.duration_ms) if result.is_final else "",
+            result.worker,
+            str(result.attempt) if result.is_final else "",
+            ", ".join(numbers) + (" (new)" if result.changed else ""),
+            f"{result.error}: {result.error_message}" if result.error else "",
+        )
+    print_table(grid)
+
+
+def _print_log(steps: Sequence[dict[str, Any]]) -> None:
+    for step in steps:
+        console().print(f"{step['time']} {step['severity']}: {step['message']}", soft_wrap=True)
+
+
+def _without_text(revision: Revision) -> dict[str, Any]:
+    values = asdict(revision)
+    del values["text"]
+    return values

@@ -1,0 +1,51 @@
+"""``devicevault show DEVICE``: its configuration, now or earlier."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from devicevault.cli import pass_settings
+from devicevault.cli.console import print_json
+from devicevault.errors import UsageError
+from devicevault.settings import Settings
+
+
+@click.command()
+@click.argument("device")
+@click.option("--revision", "number", type=click.IntRange(min=1), metavar="N", help="This one instead of the newest.")
+@click.option("--artifact", default="", help="Which of the device's texts; the first one otherwise.")
+@click.option(
+    "--original", "is_original", is_flag=True, help="As the device sent it, secrets and all; opens it with vault.key."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@pass_settings
+def show(settings: Settings, device: str, number: int | None, artifact: str, is_original: bool, as_json: bool) -> None:
+    """A device's configuration as it was last read, volatile lines removed and secrets hidden."""
+    if is_original:
+        _show_original(settings, device, number, artifact, as_json=as_json)
+        return
+    from devicevault.store import open_store
+    from devicevault.store.reader import find_device, main_artifact, revision
+
+    with open_store(settings.database_url) as store, store.reading() as session:
+        found = find_device(session, device)
+        wanted = revision(session, found, artifact=artifact or main_artifact(session, found), number=number)
+    if as_json:
+        print_json(asdict(wanted))
+    else:
+        click.echo(wanted.text, nl=not wanted.text.endswith("\n"))
+
+
+def _show_original(settings: Settings, device: str, number: int | None, artifact: str, *, as_json: bool) -> None:
+    if as_json:
+        raise UsageError("--original is bytes, not JSON", "leave --json out")
+    from devicevault.collector.seal import Opener
+    from devicevault.store import open_store
+    from devicevault.store.reader import find_device, main_artifact, original
+
+    with open_store(settings.database_url) as store, store.reading() as session:
+        found = find_device(session, device)
+        kept = original(session, found, artifact=artifact or main_artifact(session, found), number=number)
+    click.echo(Opener.from_settings(settings).open(kept.sealed, kept.key_id), nl=False)

@@ -1,0 +1,234 @@
+"""``devicevault-consumer``: turns the stream of results into rows and history.
+
+For each batch: read, write, commit, acknowledge, trim. While Redis or the database is away the consumer keeps
+what it has in hand and tries again; what it had in hand when it was killed it finds again as pending.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from threading import Event
+from typing import Final, Protocol, TypeVar
+
+from devicevault.errors import MalformedMessage, ServiceUnavailable
+from devicevault.messages import CollectResult, Status
+from devicevault.settings import ConsumerSettings, Settings
+from devicevault.store import Store, WriteReport, mark_lost, open_store, write_results
+from devicevault.stream import Entry, ResultReader, connect_redis, decode
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE_S: Final = 0.5
+LONGEST_PAUSE_S: Final = 15.0
+
+
+class Watch(Protocol):
+    """Who wants to know how the consumer fares: systemd, in a daemon."""
+
+    def progress(self) -> None:
+        """The loop went round once more."""
+
+    def status(self, text: str) -> None:
+        """What it is doing, for ``systemctl status``."""
+
+    def ready(self, text: str) -> None:
+        """It can do its job."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error
+    """Someone wants the consumer to end."""
+
+
+class Consumer:
+    """One consumer of the stream; :meth:`run` returns after ``stop`` is set."""
+
+    def __init__(
+        self,
+        open_database: Callable[[], Store],
+        reader: ResultReader,
+        settings: ConsumerSettings,
+        *,
+        known_key_ids: Collection[str],
+        max_bytes: int,
+        stop: Event,
+        watch: Watch,
+    ) -> None:
+        """``open_database`` is called until it succeeds; an original sealed with a key that is not one of
+        ``known_key_ids`` is not kept; ``max_bytes`` bounds the texts of one result."""
+        self._open_database = open_database
+        self._reader = reader
+        self._settings = settings
+        self._known_key_ids = frozenset(known_key_ids)
+        self._max_bytes = max_bytes
+        self._stop = stop
+        self._watch = watch
+        self._stored = 0
+
+    def run(self) -> None:
+        """Work until told to stop. Raises ConfigurationError when the database's schema does not fit."""
+        try:
+            with self._patiently(self._open_database) as self._store:
+                self._patiently(self._reader.ensure_group)
+                self._watch.ready("waiting for results")
+                self._work()
+        except Stopped:
+            log.warning("stopped while a service was away; what is not stored yet stays in the stream")
+        log.info("stopped; %d results stored", self._stored)
+
+    def _work(self) -> None:
+        claim_at = 0.0
+        while not self._stop.is_set():
+            if time.monotonic() >= claim_at:
+                self._claim()
+                self._recover()
+                claim_at = time.monotonic() + self._settings.claim_idle_s
+            entries = self._patiently(self._reader.read)
+            if entries:
+                self._take(entries)
+
+    def _claim(self) -> None:
+        claimed = self._patiently(self._reader.claim)
+        if claimed:
+            log.warning("took over %d results another consumer left unfinished", claimed)
+
+    def _recover(self) -> None:
+        """Deal with entries this consumer was given before, one at a time: one of them may have ended it."""
+        while not self._stop.is_set() and (found := self._patiently(self._reader.pending)) is not None:
+            if found.deliveries >= self._settings.max_deliveries:
+                entry = self._patiently(partial(self._reader.look_at, found.id))
+                self._set_aside(entry, f"delivered {found.deliveries} times and never stored")
+                continue
+            again = self._patiently(self._reader.read_pending)
+            if again is not None:
+                self._take([again])
+
+    def _take(self, entries: Sequence[Entry]) -> None:
+        """Store a batch, acknowledge it, and delete from the stream what is no longer needed there."""
+        readable: list[tuple[Entry, CollectResult]] = []
+        gone: list[Entry] = []
+        for entry in entries:
+            if not entry.fields:
+                log.warning("entry %s was deleted from the stream before it was stored; its result is lost", entry.id)
+                gone.append(entry)
+                continue
+            try:
+                readable.append((entry, self._decoded(entry)))
+            except MalformedMessage as error:
+                self._set_aside(entry, str(error))
+        stored = self._write(readable)
+        self._patiently(lambda: self._reader.acknowledge([*gone, *stored]))
+        self._patiently(self._reader.trim)
+        self._watch.status(f"{self._stored} results stored, the last at {time.strftime('%H:%M:%S')}")
+
+    def _decoded(self, entry: Entry) -> CollectResult:
+        result = decode(entry, max_bytes=self._max_bytes)
+        for artifact in result.artifacts:
+            if artifact.original and artifact.key_id not in self._known_key_ids:
+                raise MalformedMessage(
+                    f"its original is sealed with key {artifact.key_id!r}, which is not this vault's",
+                    f"copy vault.pub and vault.digest from here to worker {result.worker}",
+                )
+        return result
+
+    def _write(self, readable: Sequence[tuple[Entry, CollectResult]]) -> list[Entry]:
+        """Write results; those the database can't hold are set aside. The entries that are done with."""
+        try:
+            self._write_together([result for _, result in readable])
+        except (Stopped, ServiceUnavailable):
+            raise
+        except Exception:
+            if len(readable) == 1:
+                entry, result = readable[0]
+                log.exception("%s: this result can't be stored", result.device, extra=_fields(result))
+                self._set_aside(entry, "the database can't hold it; the consumer's log tells more")
+                return []
+            return [entry for one in readable for entry in self._write([one])]
+        return [entry for entry, _ in readable]
+
+    def _write_together(self, results: Sequence[CollectResult]) -> None:
+        report = self._patiently(lambda: write_results(self._store, results))
+        self._stored += len(report.written)
+        _tell(results, report)
+
+    def _set_aside(self, entry: Entry, reason: str) -> None:
+        """Make the entry a dead letter, and end its row so that nobody waits for it."""
+        task_id = entry.text("task_id")
+        log.error(
+            "%s: result set aside in %s: %s",
+            entry.text("device") or entry.id,
+            self._reader.dead_stream,
+            reason,
+            extra={"DEVICE": entry.text("device"), "TASK_ID": task_id},
+        )
+        if task_id:
+            self._patiently(lambda: self._end_row(task_id, reason))
+        self._patiently(lambda: self._reader.dead_letter(entry, reason))
+
+    def _end_row(self, task_id: str, reason: str) -> None:
+        with self._store.session() as session:
+            mark_lost(session, {task_id: f"its result is kept in {self._reader.dead_stream}: {reason}"})
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """What ``action`` returns once the service it needs is there.
+
+        Raises :class:`Stopped` where it would have to wait after ``stop`` is set: a batch in hand is finished first.
+        """
+        pause_s = FIRST_PAUSE_S
+        told = ""
+        while True:
+            self._watch.progress()
+            try:
+                answer = action()
+            except ServiceUnavailable as error:
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("%s; trying again", told)
+                    self._watch.status(f"waiting: {told}")
+                if self._stop.wait(pause_s):
+                    raise Stopped from None
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+                continue
+            if told:
+                log.info("back at work after: %s", told)
+                self._watch.status("back at work")
+            return answer
+
+
+def _tell(results: Sequence[CollectResult], report: WriteReport) -> None:
+    """One line for each row that got its status, and one for each change."""
+    by_task = {result.task_id: result for result in results}
+    for result in map(by_task.__getitem__, report.written):
+        severity = logging.INFO if result.status in (Status.SUCCESS, Status.SKIPPED) else logging.WARNING
+        reason = f": {result.error}: {result.error_message}" if result.error else ""
+        log.log(severity, "%s: %s%s", result.device, result.status, reason, extra=_fields(result))
+    for change in report.changes:
+        log.info(
+            "%s: %s revision %d (%s, +%d -%d)",
+            change.device,
+            change.artifact,
+            change.number,
+            change.reason,
+            change.added,
+            change.removed,
+            extra=_fields(by_task[change.task_id]),
+        )
+
+
+def _fields(result: CollectResult) -> dict[str, str]:
+    return {
+        "DEVICE": result.device,
+        "TASK_ID": result.task_id,
+        "GROUP": result.group,
+        "RUN_ID": result.run_id,
+    }
+
+
+def consumer_name(settings: Settings) -> str:
+    """A name that stays the same through a restart, so that the consumer finds its pending entries again."""
+    return settings.consumer.name or socket.gethostname()
