@@ -54,7 +54,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
 class Invocation:
     """What the options before the command's name say; the settings are loaded when first asked for."""
 
-    def __init__(self, config_path: Path | None) -> None:
+    def __init__(self, config_path: Path | None = None) -> None:
         self.config_path = config_path
 
     @functools.cached_property

@@ -54,7 +54,7 @@ def show(group: str, changed: bool, as_json: bool) -> None:
             [{"key": row.key, "value": row.value, "origin": str(row.origin), "variable": row.variable} for row in rows]
         )
         return
-    grid = table("SETTING", "VALUE", "SET IN")
+    grid = table("Setting", "Value", "Set in")
     for row in rows:
         style = "dim" if row.origin.kind == "default" else ""
         grid.add_row(row.key, document.toml_value(row.value), str(row.origin), style=style)

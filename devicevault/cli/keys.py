@@ -28,7 +28,7 @@ def create(settings: Settings) -> None:
     vault = settings.vault
     made = create_keys(vault)
     console().print(f"made key {made}")
-    grid = table("FILE", "PURPOSE")
+    grid = table("File", "Purpose")
     for path, kind in _files(settings):
         grid.add_row(str(path), kind.purpose)
     print_table(grid)
@@ -48,7 +48,7 @@ def show(settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        grid = table("FILE", "STATE", "KEY", "PURPOSE")
+        grid = table("File", "State", "Key", "Purpose")
         for row in rows:
             grid.add_row(row["file"], row["state"], row["key_id"], row["purpose"])
         print_table(grid)

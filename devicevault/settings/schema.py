@@ -242,7 +242,7 @@ class Settings(Table):
     @property
     def result_backend_url(self) -> str:
         """What Celery is given: an AMQP broker's results go through ``rpc://``, Redis keeps them itself."""
-        return self.result_backend or ("rpc://" if self.has_amqp_broker else self.broker_url)
+        return self.result_backend or ("rpc://" if self.has_amqp_broker else self.broker_url.partition(";")[0])
 
     @property
     def has_amqp_broker(self) -> bool:

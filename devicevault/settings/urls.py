@@ -23,6 +23,7 @@ _ESCAPE: Final = "write signs like / # ? @ : % of a user name or password as %2F
 def broker(value: str) -> str:
     """One AMQP or Redis URL, or several separated by ``;`` that are tried in turn."""
     for part in value.split(";"):
+        _check_signs(part)
         if scheme(part) == BROKER_SOCKET_SCHEME:
             continue
         url = _split(part, (*AMQP_SCHEMES, *REDIS_SCHEMES), "amqp://USER:PASSWORD@HOST:5672// or redis://HOST:6379/0")
@@ -33,6 +34,7 @@ def broker(value: str) -> str:
 
 def result_backend(value: str) -> str:
     """Empty, or whatever Celery knows as a result backend, except the one Celery 5 dropped."""
+    _check_signs(value)
     if value and ":" not in value:
         raise ValueError("is not a URL; leave it empty to follow the broker, or write one such as redis://HOST:6379/2")
     if scheme(value) in AMQP_SCHEMES:
@@ -42,12 +44,14 @@ def result_backend(value: str) -> str:
 
 def http(value: str) -> str:
     """An HTTP address."""
+    _check_signs(value)
     _split(value, ("http", "https"), "http://USER:PASSWORD@HOST:15672/api/")
     return value
 
 
 def redis(value: str) -> str:
     """Redis over TCP, with or without TLS, or over a local socket."""
+    _check_signs(value)
     if scheme(value) == REDIS_SOCKET_SCHEME:
         return value
     _check_redis_database(_split(value, REDIS_SCHEMES, "redis://HOST:6379/1"))
@@ -56,6 +60,7 @@ def redis(value: str) -> str:
 
 def database(value: str) -> str:
     """SQLite in a file with an absolute path, or PostgreSQL."""
+    _check_signs(value)
     if scheme(value) in SQLITE_SCHEMES:
         path = value.partition("://")[2].partition("?")[0]
         if not path.startswith("//"):
@@ -72,17 +77,23 @@ def database(value: str) -> str:
 
 def scheme(value: str) -> str:
     """What stands before ``://``, in small letters."""
-    return value.partition(":")[0].strip().lower()
+    return value.partition(":")[0].lower()
 
 
 def _split(value: str, schemes: Collection[str], example: str) -> SplitResult:
     if scheme(value) not in schemes or "://" not in value:
         raise ValueError(_expected(example))
-    url = urlsplit(value.strip())
+    url = urlsplit(value)
     _check_port(url)
     if not url.hostname:
         raise ValueError(f"names no host; write it like {example}")
     return url
+
+
+def _check_signs(value: str) -> None:
+    # urlsplit would take line ends out in silence, and the services' own libraries would not.
+    if any(sign.isspace() or not sign.isprintable() for sign in value):
+        raise ValueError(f"holds a space or a line end; {_ESCAPE} and a space as %20")
 
 
 def _check_port(url: SplitResult) -> None:

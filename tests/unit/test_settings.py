@@ -62,6 +62,7 @@ def test_the_contracts_names_and_defaults_hold(name: str, variable: str, default
     [
         ("amqp://h//", "", "rpc://"),
         ("redis://h/0", "", "redis://h/0"),
+        ("redis://a/0;redis://b/0", "", "redis://a/0"),
         ("amqp://h//", "redis://h/2", "redis://h/2"),
     ],
 )
@@ -277,6 +278,9 @@ def test_a_bad_value_is_told_in_words(config: Path, text: str, words: str) -> No
         ("database_url", "mysql://u:s3cret@host/db", "postgresql://"),
         ("database_url", "sqlite:///relative.db?key=s3cret", "four slashes"),
         ("database_url", "postgresql://u:s3cret@host:port/db", "port"),
+        ("redis_url", "redis://:s3cret@host/1 ", "space"),
+        ("broker_url", " amqp://u:s3cret@host//", "space"),
+        ("database_url", "postgresql://u:s3 cret@host/db", "%20"),
     ],
 )
 @pytest.mark.parametrize("by_variable", [False, True])
