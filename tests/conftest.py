@@ -1,0 +1,89 @@
+"""Fixtures of every test. Servers are real ones, started once a session when first asked for."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import pytest
+
+from tests.servers import (
+    PostgreSQLServer,
+    RabbitMQServer,
+    RedisServer,
+    ServerMissingError,
+    postgresql_server,
+    rabbitmq_server,
+    redis_server,
+)
+
+S = TypeVar("S")
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip on a developer's machine; fail where ``CI=true`` promises that everything is there."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@contextmanager
+def started(server: AbstractContextManager[S]) -> Iterator[S]:
+    """The running server, or the reason why there is none."""
+    try:
+        running = server.__enter__()
+    except ServerMissingError as error:
+        missing(str(error))
+    try:
+        yield running
+    finally:
+        server.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis server of this session."""
+    with started(redis_server(tmp_path_factory.mktemp("redis"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
+    """A RabbitMQ node of this session, with its management API."""
+    with started(rabbitmq_server(tmp_path_factory.mktemp("rabbitmq"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQLServer]:
+    """A PostgreSQL cluster of this session; :func:`postgresql_url` gives a database in it."""
+    with started(postgresql_server(tmp_path_factory.mktemp("postgresql"))) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis: RedisServer) -> str:
+    """Database 1 of the session's Redis, emptied."""
+    from redis import Redis
+
+    with Redis.from_url(redis.url) as client:
+        client.flushall()
+    return redis.url
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgreSQLServer) -> Iterator[str]:
+    """An empty PostgreSQL database of this test."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield postgresql.create_database(name)
+    postgresql.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLite database of this test, not yet made."""
+    return f"sqlite:///{tmp_path / 'devicevault.db'}"
