@@ -126,6 +126,10 @@ class CommandRejected(CollectionError):
     code = "rejected"
 
 
+class CommandRefused(CommandRejected):
+    """The device knows the command and keeps it from this login: another command would show less."""
+
+
 class OutputTruncated(CollectionError):
     """The output does not end as this platform's whole configuration ends."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
-from devicevault.errors import CommandRejected, OutputEmpty, OutputTruncated
+from devicevault.errors import CommandRefused, CommandRejected, OutputEmpty, OutputTruncated
 from devicevault.platforms.page import Completeness, Platform
 
 #: An error text stands in the first or last lines of an output; further in, it is a description or a banner.
@@ -28,7 +28,9 @@ def judge(platform: Platform, text: str) -> str:
             "the device answered with nothing that could be a configuration",
             "check that the login may read the configuration",
         )
-    if line := rejection(platform, body) or refusal(platform, body):
+    if line := refusal(platform, body):
+        raise CommandRefused(f"the device answered {_quoted(platform, line)}", "give the login the right to read it")
+    if line := rejection(platform, body):
         raise CommandRejected(
             f"the device answered {_quoted(platform, line)}",
             "check the login's privileges and that the platform fits the device",
@@ -71,12 +73,12 @@ def _error_line(patterns: Sequence[re.Pattern[str]], text: str) -> str:
 
 def _missing(complete: Completeness, body: str) -> Iterator[str]:
     if complete.begins_with and not complete.begins_with.match(body):
-        yield f"it does not begin with {_plain(complete.begins_with)}"
+        yield "it does not begin as a configuration does"
     if complete.ends_with and not _ending(complete.ends_with, body):
         yield f"it does not end with {_plain(complete.ends_with)}"
     for pattern in complete.must_have:
         if not pattern.search(body):
-            yield f"it has no line like {_plain(pattern)}"
+            yield f"no line matches /{pattern.pattern}/"
     for pattern in complete.must_not_have:
         if found := pattern.search(body):
             yield f"it holds {found[0].strip()[:_QUOTED_MAX]!r}"
@@ -88,8 +90,8 @@ def _missing(complete: Completeness, body: str) -> Iterator[str]:
 
 def _proof(complete: Completeness, body: str) -> str:
     proofs: list[str] = []
-    if complete.begins_with:
-        proofs.append(f"begins with {_plain(complete.begins_with)}")
+    if complete.must_not_have:
+        proofs.append("nothing is kept back")
     if complete.ends_with:
         proofs.append(f"ends with {_plain(complete.ends_with)}")
     if complete.balanced:
@@ -148,7 +150,7 @@ def _is_odd(line: str) -> bool:
 
 
 def _plain(pattern: re.Pattern[str]) -> str:
-    return repr(pattern.pattern.replace(r"\Z", "").replace(r"\A", "").strip("^$"))
+    return repr(pattern.pattern.removesuffix(r"\Z").removeprefix("^").removeprefix(" *"))
 
 
 def _quoted(platform: Platform, line: str) -> str:

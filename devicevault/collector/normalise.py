@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from devicevault.collector.redact import hide, hide_anywhere
+from devicevault.collector.redact import Redaction
 from devicevault.collector.scan import Scan
 from devicevault.platforms.page import Platform
 
@@ -29,10 +29,12 @@ def normalise(platform: Platform, text: str) -> Normalised:
     if platform.continuation is not None:
         text = platform.continuation.sub("", text)
     kept = framed(without_volatile(without_preamble(platform, text), platform.volatile))
-    comparable, hidden_salted = hide(kept, (rule for rule in platform.secrets if rule.salted))
-    shown, hidden_lasting = hide(comparable, (rule for rule in platform.secrets if not rule.salted))
-    shown, hidden_anywhere = hide_anywhere(shown)
-    return Normalised(shown, comparable, hidden_salted + hidden_lasting + hidden_anywhere)
+    redaction = Redaction(kept)
+    redaction.hide(rule for rule in platform.secrets if rule.salted)
+    comparable = redaction.text
+    redaction.hide(rule for rule in platform.secrets if not rule.salted)
+    redaction.hide_anywhere()
+    return Normalised(redaction.text, comparable, redaction.hidden)
 
 
 def without_preamble(platform: Platform, text: str) -> str:

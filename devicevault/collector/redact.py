@@ -16,6 +16,9 @@ from devicevault.platforms.page import SecretRule
 
 PLACEHOLDER: Final = "<secret hidden>"
 
+#: Stands for a hidden secret while rules still run: no text holds it, and a rule can't take half of it.
+_MARK: Final = "\x00"
+
 #: Words a secret follows, alone or as the end of a longer one (``encrypted-password``, ``psksecret``).
 _WORDS: Final = (
     "password",
@@ -80,20 +83,41 @@ _LOOKS: Final = (
 _FILTER: Final = tuple(SecretRule(pattern=pattern) for pattern in _LOOKS)
 
 
-def hide(text: str, rules: Iterable[SecretRule]) -> tuple[str, int]:
-    """The text with every secret the rules know hidden, and how many there were."""
-    hidden = 0
-    for rule in rules:
+class Redaction:
+    """A text while its secrets are being hidden, rule by rule."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text.replace(_MARK, "")
+        #: How many secrets are hidden so far.
+        self.hidden = 0
+
+    @property
+    def text(self) -> str:
+        """The text with each hidden secret as ``<secret hidden>``."""
+        return self._text.replace(_MARK, PLACEHOLDER)
+
+    def hide(self, rules: Iterable[SecretRule]) -> None:
+        """Hide what these rules know to be secret, and all around a part of it that is hidden already."""
+        for rule in rules:
+            self._hide(rule, keep_hidden=False)
+
+    def hide_anywhere(self) -> None:
+        """Hide what looks like a secret on any platform; a text around a hidden part stays, such as an address."""
+        for rule in _FILTER:
+            self._hide(rule, keep_hidden=True)
+
+    def _hide(self, rule: SecretRule, *, keep_hidden: bool) -> None:
         pieces: list[str] = []
         position = 0
-        for start, end in _secrets(text, rule):
-            if start >= position and start < end and not _is_hidden(text, start, end):
-                pieces += (text[position:start], PLACEHOLDER)
+        for start, end in _secrets(self._text, rule):
+            secret = self._text[start:end]
+            known = _MARK in secret if keep_hidden else secret.strip("\"'") == _MARK
+            if start >= position and secret and not known:
+                pieces += (self._text[position:start], _MARK)
                 position = end
         if pieces:
-            hidden += len(pieces) // 2
-            text = "".join((*pieces, text[position:]))
-    return text, hidden
+            self.hidden += len(pieces) // 2
+            self._text = "".join((*pieces, self._text[position:]))
 
 
 def _secrets(text: str, rule: SecretRule) -> Iterator[tuple[int, int]]:
@@ -107,12 +131,3 @@ def _secrets(text: str, rule: SecretRule) -> Iterator[tuple[int, int]]:
         for match in Scan(block[0]).matches(pattern):
             start, end = match.span(group)
             yield block.start() + start, block.start() + end
-
-
-def hide_anywhere(text: str) -> tuple[str, int]:
-    """The text without anything that looks like a secret on any platform."""
-    return hide(text, _FILTER)
-
-
-def _is_hidden(text: str, start: int, end: int) -> bool:
-    return text.startswith(PLACEHOLDER, start) and end <= start + len(PLACEHOLDER)

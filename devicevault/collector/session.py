@@ -17,6 +17,7 @@ from devicevault.collector.text import clean, decode
 from devicevault.credentials import Credential
 from devicevault.errors import (
     AuthenticationFailed,
+    CommandRefused,
     CommandRejected,
     CredentialUnusable,
     OutputTruncated,
@@ -83,6 +84,8 @@ class Session:
         for command in source.commands[:-1]:
             try:
                 return self._read_whole(source, command)
+            except CommandRefused:
+                raise
             except CommandRejected as error:
                 self._steps.info(f"{command!r}: {error.problem}; trying the next command")
         return self._read_whole(source, source.commands[-1])

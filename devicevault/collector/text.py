@@ -34,7 +34,7 @@ def clean(raw: bytes | str, *, echo: str, prompt: re.Pattern[str] | str = "") ->
     """
     text = decode(raw) if isinstance(raw, bytes) else raw
     lines = [_rendered(line) for line in _SILENT.sub("", text).split("\n")]
-    lines = [line for line in lines if not ("ore" in line or "END" in line) or not _MORE.fullmatch(line)]
+    lines = [line for line in lines if not _is_pager(line)]
     while lines and (not lines[-1].strip() or _is_prompt(lines[-1], prompt)):
         lines.pop()
     del lines[: _echoed(lines, "".join(echo.split()), prompt)]
@@ -46,6 +46,10 @@ def clean(raw: bytes | str, *, echo: str, prompt: re.Pattern[str] | str = "") ->
 def last_line(text: str) -> str:
     """The line the cursor is on, as it stands on the terminal; carriage returns at its end take the cursor home."""
     return _rendered(_SILENT.sub("", text[text.rfind("\n") + 1 :]))
+
+
+def _is_pager(line: str) -> bool:
+    return ("ore" in line or "ORE" in line or "(END)" in line) and _MORE.fullmatch(line) is not None
 
 
 def _is_prompt(line: str, prompt: re.Pattern[str] | str) -> bool:
