@@ -6,39 +6,40 @@ what it has in hand and tries again; what it had in hand when it was killed it f
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from threading import Event
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
+from devicevault.daemons.service import (
+    Progress,
+    Watchdog,
+    notify_ready,
+    notify_status,
+    notify_stopping,
+    run_daemon,
+    stop_on_signals,
+)
 from devicevault.errors import MalformedMessage, ServiceUnavailable
 from devicevault.messages import CollectResult, Status
+from devicevault.names import DEFAULT_GROUP
 from devicevault.settings import ConsumerSettings, Settings
 from devicevault.store import Store, WriteReport, mark_lost, open_store, write_results
 from devicevault.stream import Entry, ResultReader, connect_redis, decode
+from devicevault.vault_keys import PUBLIC, known_key_ids, read_key
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 15.0
-
-
-class Watch(Protocol):
-    """Who wants to know how the consumer fares: systemd, in a daemon."""
-
-    def progress(self) -> None:
-        """The loop went round once more."""
-
-    def status(self, text: str) -> None:
-        """What it is doing, for ``systemctl status``."""
-
-    def ready(self, text: str) -> None:
-        """It can do its job."""
+#: A result may hold this many artifacts of the largest size a session brings home.
+ARTIFACTS_OF_LARGEST_SIZE: Final = 4
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
@@ -57,7 +58,7 @@ class Consumer:
         known_key_ids: Collection[str],
         max_bytes: int,
         stop: Event,
-        watch: Watch,
+        progress: Progress,
     ) -> None:
         """``open_database`` is called until it succeeds; an original sealed with a key that is not one of
         ``known_key_ids`` is not kept; ``max_bytes`` bounds the texts of one result."""
@@ -67,7 +68,7 @@ class Consumer:
         self._known_key_ids = frozenset(known_key_ids)
         self._max_bytes = max_bytes
         self._stop = stop
-        self._watch = watch
+        self._progress = progress
         self._stored = 0
 
     def run(self) -> None:
@@ -75,11 +76,11 @@ class Consumer:
         try:
             with self._patiently(self._open_database) as self._store:
                 self._patiently(self._reader.ensure_group)
-                self._watch.ready("waiting for results")
+                notify_ready("waiting for results")
                 self._work()
         except Stopped:
-            log.warning("stopped while a service was away; what is not stored yet stays in the stream")
-        log.info("stopped; %d results stored", self._stored)
+            logger.warning("stopped while a service was away; what is not stored yet stays in the stream")
+        logger.info("stopped; %d results stored", self._stored)
 
     def _work(self) -> None:
         claim_at = 0.0
@@ -95,7 +96,7 @@ class Consumer:
     def _claim(self) -> None:
         claimed = self._patiently(self._reader.claim)
         if claimed:
-            log.warning("took over %d results another consumer left unfinished", claimed)
+            logger.warning("took over %d results another consumer left unfinished", claimed)
 
     def _recover(self) -> None:
         """Deal with entries this consumer was given before, one at a time: one of them may have ended it."""
@@ -114,7 +115,9 @@ class Consumer:
         gone: list[Entry] = []
         for entry in entries:
             if not entry.fields:
-                log.warning("entry %s was deleted from the stream before it was stored; its result is lost", entry.id)
+                logger.warning(
+                    "entry %s was deleted from the stream before it was stored; its result is lost", entry.id
+                )
                 gone.append(entry)
                 continue
             try:
@@ -124,7 +127,7 @@ class Consumer:
         stored = self._write(readable)
         self._patiently(lambda: self._reader.acknowledge([*gone, *stored]))
         self._patiently(self._reader.trim)
-        self._watch.status(f"{self._stored} results stored, the last at {time.strftime('%H:%M:%S')}")
+        notify_status(f"{self._stored} results stored, the last at {time.strftime('%H:%M:%S')}")
 
     def _decoded(self, entry: Entry) -> CollectResult:
         result = decode(entry, max_bytes=self._max_bytes)
@@ -145,7 +148,7 @@ class Consumer:
         except Exception:
             if len(readable) == 1:
                 entry, result = readable[0]
-                log.exception("%s: this result can't be stored", result.device, extra=_fields(result))
+                logger.exception("%s: this result can't be stored", result.device, extra=_fields(result))
                 self._set_aside(entry, "the database can't hold it; the consumer's log tells more")
                 return []
             return [entry for one in readable for entry in self._write([one])]
@@ -159,12 +162,12 @@ class Consumer:
     def _set_aside(self, entry: Entry, reason: str) -> None:
         """Make the entry a dead letter, and end its row so that nobody waits for it."""
         task_id = entry.text("task_id")
-        log.error(
+        logger.error(
             "%s: result set aside in %s: %s",
             entry.text("device") or entry.id,
             self._reader.dead_stream,
             reason,
-            extra={"DEVICE": entry.text("device"), "TASK_ID": task_id},
+            extra={"device": entry.text("device"), "task_id": task_id},
         )
         if task_id:
             self._patiently(lambda: self._end_row(task_id, reason))
@@ -182,21 +185,21 @@ class Consumer:
         pause_s = FIRST_PAUSE_S
         told = ""
         while True:
-            self._watch.progress()
+            self._progress.made()
             try:
                 answer = action()
             except ServiceUnavailable as error:
                 if str(error) != told:
                     told = str(error)
-                    log.warning("%s; trying again", told)
-                    self._watch.status(f"waiting: {told}")
+                    logger.warning("%s; trying again", told)
+                    notify_status(f"waiting: {told}")
                 if self._stop.wait(pause_s):
                     raise Stopped from None
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 continue
             if told:
-                log.info("back at work after: %s", told)
-                self._watch.status("back at work")
+                logger.info("back at work after: %s", told)
+                notify_status("back at work")
             return answer
 
 
@@ -206,9 +209,9 @@ def _tell(results: Sequence[CollectResult], report: WriteReport) -> None:
     for result in map(by_task.__getitem__, report.written):
         severity = logging.INFO if result.status in (Status.SUCCESS, Status.SKIPPED) else logging.WARNING
         reason = f": {result.error}: {result.error_message}" if result.error else ""
-        log.log(severity, "%s: %s%s", result.device, result.status, reason, extra=_fields(result))
+        logger.log(severity, "%s: %s%s", result.device, result.status, reason, extra=_fields(result))
     for change in report.changes:
-        log.info(
+        logger.info(
             "%s: %s revision %d (%s, +%d -%d)",
             change.device,
             change.artifact,
@@ -222,13 +225,40 @@ def _tell(results: Sequence[CollectResult], report: WriteReport) -> None:
 
 def _fields(result: CollectResult) -> dict[str, str]:
     return {
-        "DEVICE": result.device,
-        "TASK_ID": result.task_id,
-        "GROUP": result.group,
-        "RUN_ID": result.run_id,
+        "device": result.device,
+        "task_id": result.task_id,
+        "group": result.group,
+        "run_id": result.run_id,
     }
 
 
 def consumer_name(settings: Settings) -> str:
     """A name that stays the same through a restart, so that the consumer finds its pending entries again."""
     return settings.consumer.name or socket.gethostname()
+
+
+def consume(settings: Settings) -> None:
+    """Be the consumer until SIGTERM. Raises ConfigurationError for keys or a schema that do not fit."""
+    if settings.vault.originals == "sealed":
+        read_key(settings.vault.public_key, PUBLIC)  # without it every sealed original would be a stranger's
+    artifact_mb = max(settings.for_group(group).ssh.max_artifact_mb for group in (DEFAULT_GROUP, *settings.groups))
+    stop = stop_on_signals()
+    progress = Progress()
+    redis = connect_redis(settings.redis_url)
+    consumer = Consumer(
+        lambda: open_store(settings.database_url, migrate=True),
+        ResultReader(redis, settings.results_stream, consumer_name(settings), settings.consumer),
+        settings.consumer,
+        known_key_ids=known_key_ids(settings.vault),
+        max_bytes=int(artifact_mb * 1024 * 1024 * ARTIFACTS_OF_LARGEST_SIZE),
+        stop=stop,
+        progress=progress,
+    )
+    with Watchdog.of(progress), contextlib.closing(redis):
+        consumer.run()
+    notify_stopping("stopped")
+
+
+def main() -> None:
+    """The ``devicevault-consumer`` command."""
+    run_daemon("consumer", consume)

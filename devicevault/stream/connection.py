@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import Final
 
 from redis import Redis
+from redis.backoff import ExponentialBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.retry import Retry
 
 from devicevault.errors import ConfigurationError, Fault, ServiceUnavailable
 from devicevault.settings.masking import mask_passwords
@@ -15,6 +17,7 @@ from devicevault.settings.masking import mask_passwords
 #: Seconds to wait for an answer; a blocking read must ask for less.
 ANSWER_TIMEOUT_S: Final = 10
 CONNECT_TIMEOUT_S: Final = 5
+RETRIES: Final = 2
 
 
 def connect_redis(url: str) -> Redis:
@@ -25,6 +28,8 @@ def connect_redis(url: str) -> Redis:
             socket_timeout=ANSWER_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
             health_check_interval=30,
+            # Few and quick: whoever calls waits and tries again by itself, and tells that it does.
+            retry=Retry(ExponentialBackoff(cap=1, base=0.05), RETRIES),
             client_name="devicevault",
         )
     except (ValueError, TypeError):
