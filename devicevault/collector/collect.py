@@ -89,7 +89,7 @@ def collect(request: CollectRequest, context: CollectorContext) -> CollectResult
             f"a fault of DeviceVault's own ({type(error).__name__}); see the worker's journal, and please report it"
         )
         steps.error(sentence)
-        logger.error("%s: %s", request.device, type(error).__name__, exc_info=True, extra={"DEVICE": request.device})
+        logger.error("%s: %s", request.device, type(error).__name__, exc_info=True, extra={"device": request.device})
     return CollectResult(
         **_identity(request),
         status=status,

@@ -23,10 +23,10 @@ class Steps:
 
     def __init__(self, request: CollectRequest, transcript: Transcript | None = None) -> None:
         self._fields = {
-            "DEVICE": request.device,
-            "TASK_ID": request.task_id,
-            "GROUP": request.group,
-            "RUN_ID": request.run_id,
+            "device": request.device,
+            "task_id": request.task_id,
+            "group": request.group,
+            "run_id": request.run_id,
         }
         self._lines: list[LogLine] = []
         self._secrets: list[str] = []
@@ -68,6 +68,6 @@ class Steps:
         message = self.masked(message)
         if len(message) > LOG_MAX_CHARACTERS:
             message = message[: LOG_MAX_CHARACTERS - 1] + "…"
-        logger.log(_LEVELS[severity], "%s: %s", self._fields["DEVICE"], message, extra=self._fields)
+        logger.log(_LEVELS[severity], "%s: %s", self._fields["device"], message, extra=self._fields)
         if len(self._lines) < LOG_MAX_LINES:
             self._lines.append(LogLine(time=datetime.now(UTC), severity=severity, message=message))

@@ -172,7 +172,7 @@ def collect_device(task: Any, request: Any) -> dict[str, Any]:
     try:
         handled = worker.handle(parsed)
     except CollectionInterrupted as error:
-        logger.info("%s: back to the queue: %s", parsed.device, error, extra={"DEVICE": parsed.device})
+        logger.info("%s: back to the queue: %s", parsed.device, error, extra={"device": parsed.device})
         raise Reject(str(error), requeue=True) from None
     return summary(handled) if handled else {"device": parsed.device, "status": "delivered twice"}
 
@@ -181,7 +181,7 @@ def _unreadable(request: Any, task_id: str, worker: Worker, error: MalformedMess
     """The result of a request that can't be read: its row must say so, since nothing else will."""
     told = request if isinstance(request, dict) else {}
     names_of_it = {name: str(told.get(name) or "unknown") for name in ("device_id", "device")}
-    logger.error("Request %s can't be read: %s", task_id, error, extra={"TASK_ID": task_id})
+    logger.error("Request %s can't be read: %s", task_id, error, extra={"task_id": task_id})
     return CollectResult(
         **names_of_it,
         task_id=task_id,
