@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from devicevault.cli.console import console
+from devicevault.cli.console import PLAIN_WIDTH, console
 from devicevault.errors import DeviceVaultError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ class Stage:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("DEVICEVAULT_")}
         for name in ("JOURNAL_STREAM", "WATCHDOG_USEC", "WATCHDOG_PID", "NOTIFY_SOCKET"):
             ours.pop(name, None)
+        if not sys.stdout.isatty():
+            ours.setdefault("COLUMNS", str(PLAIN_WIDTH))
         return {**ours, "DEVICEVAULT_CONFIG": str(self.config)}
 
 

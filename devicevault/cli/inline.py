@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -36,6 +38,8 @@ def collect_inline(
         sealer=Sealer.from_settings(settings),
         transcript=_show if verbose else None,
     )
+    # Without a handler, Python would print the collector's warnings between the lines; the results tell them anyway.
+    logging.getLogger("devicevault").addHandler(logging.NullHandler())
     with open_store(settings.database_url, migrate=True) as store:
         run, requests = queue_rows(devices, settings=settings, store=store, asked_by=asked_by, kind="inline")
         _collect_all(requests, context, store)
@@ -47,7 +51,8 @@ def _collect_all(requests: Sequence[CollectRequest], context: CollectorContext, 
     waiting = list(requests)
     try:
         while waiting:
-            result = collect(waiting[0], context)
+            with _working_on(waiting[0].device, quiet=context.transcript is not None):
+                result = collect(waiting[0], context)
             writer.write_results(store, [result])
             if context.transcript:
                 _show_log(result)
@@ -55,6 +60,16 @@ def _collect_all(requests: Sequence[CollectRequest], context: CollectorContext, 
     except KeyboardInterrupt:
         writer.write_results(store, [_cancelled(request, context) for request in waiting])
         raise
+
+
+@contextmanager
+def _working_on(device: str, *, quiet: bool) -> Iterator[None]:
+    """A sign of life on a terminal while a session runs."""
+    if quiet:
+        yield
+        return
+    with errors().status(f"collecting {device}"):
+        yield
 
 
 def _cancelled(request: CollectRequest, context: CollectorContext) -> CollectResult:

@@ -26,7 +26,8 @@ def failed(result: ResultSummary) -> bool:
 
 
 def print_summary(results: Sequence[ResultSummary], *, as_json: bool) -> None:
-    """Print how each device fared."""
+    """Print how each device fared, by name."""
+    results = sorted(results, key=lambda row: row.device)
     if as_json:
         print_json({"run_id": results[0].run_id if results else "", "results": [_described(row) for row in results]})
         return

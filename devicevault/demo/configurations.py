@@ -405,7 +405,10 @@ end
     ),
     "linux": _Shape(
         """\
-# interfaces of $name
+# file: /etc/hostname
+$name
+
+# file: /etc/network/interfaces
 auto lo
 iface lo inet loopback
 
@@ -421,6 +424,8 @@ iface eth$i inet static
 auto wlan0
 iface wlan0 inet dhcp
     wpa-psk $s1
+
+# end of files
 """,
     ),
 }

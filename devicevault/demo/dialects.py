@@ -330,11 +330,14 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     "linux": Dialect(
         prompt="{user}@{name}:~$ ",
         motd="Linux 6.1.0-40-amd64 #1 SMP PREEMPT_DYNAMIC Debian x86_64\n\n",
-        show=r".*(/etc/|ip(tables|6tables)?-save|nft list).*",
+        show=r"sh -c .*/etc.*|cat /etc/network/interfaces",
         error="-bash: {command}: command not found\n",
         frame=_plain,
         silence=r"(export )?PAGER=cat|export .+|stty .+|unset .+|LANG=.+|LC_ALL=.+",
         bracket=("\x1b[?2004h", "\x1b[?2004l\r"),
-        answers={r"uname -a|uname -sr|uname.*": "Linux 6.1.0-40-amd64\n", r"cat /etc/os-release": "ID=debian\n"},
+        answers={
+            r"uname -a|uname -sr|uname.*": "Linux 6.1.0-40-amd64\n",
+            r"cat /etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nVERSION_ID="12"\nID=debian\n',
+        },
     ),
 }

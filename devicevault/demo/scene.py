@@ -110,10 +110,11 @@ block_ms = 200
 
 def _inventory(fleet: Fleet) -> str:
     devices = [
-        f'[devices.{device.name}]\nplatform = "{device.platform}"\nport = {fleet.port(device.name)}\n'
+        f'[devices.{device.name}]\nplatform = "{device.platform}"\n'
+        f'address = "{fleet.address}"\nport = {fleet.port(device.name)}\n'
         for device in fleet
     ]
-    head = f'[defaults]\naddress = "{fleet.address}"\ncredential = "demo"\ngroup = "{GROUP}"\n\n[groups.{GROUP}]\n\n'
+    head = f'[defaults]\ncredential = "demo"\ngroup = "{GROUP}"\n\n[groups.{GROUP}]\n\n'
     return head + "\n".join(devices)
 
 
