@@ -262,3 +262,7 @@ def consume(settings: Settings) -> None:
 def main() -> None:
     """The ``devicevault-consumer`` command."""
     run_daemon("consumer", consume)
+
+
+if __name__ == "__main__":
+    main()
