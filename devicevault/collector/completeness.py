@@ -8,6 +8,7 @@ from typing import Final
 
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
 from devicevault.errors import CommandRefused, CommandRejected, OutputEmpty, OutputTruncated
+from devicevault.platforms.describe import plain
 from devicevault.platforms.page import Completeness, Platform
 
 #: An error text stands in the first or last lines of an output; further in, it is a description or a banner.
@@ -75,7 +76,7 @@ def _missing(complete: Completeness, body: str) -> Iterator[str]:
     if complete.begins_with and not complete.begins_with.match(body):
         yield "it does not begin as a configuration does"
     if complete.ends_with and not _ending(complete.ends_with, body):
-        yield f"it does not end with {_plain(complete.ends_with)}"
+        yield f"it does not end with {plain(complete.ends_with.pattern)!r}"
     for pattern in complete.must_have:
         if not pattern.search(body):
             yield f"no line matches /{pattern.pattern}/"
@@ -93,7 +94,7 @@ def _proof(complete: Completeness, body: str) -> str:
     if complete.must_not_have:
         proofs.append("nothing is kept back")
     if complete.ends_with:
-        proofs.append(f"ends with {_plain(complete.ends_with)}")
+        proofs.append(f"ends with {plain(complete.ends_with.pattern)!r}")
     if complete.balanced:
         proofs.append(f"every {complete.balanced[0]} is closed")
     if complete.blocks:
@@ -147,10 +148,6 @@ def _open_blocks(pairs: Iterable[tuple[re.Pattern[str], re.Pattern[str]]], body:
 def _is_odd(line: str) -> bool:
     """Whether the line opens or closes a quoted text without doing the other."""
     return line.replace("\\\\", "").replace('\\"', "").count('"') % 2 == 1
-
-
-def _plain(pattern: re.Pattern[str]) -> str:
-    return repr(pattern.pattern.removesuffix(r"\Z").removeprefix("^").removeprefix(" *"))
 
 
 def _quoted(platform: Platform, line: str) -> str:

@@ -48,18 +48,19 @@ def without_preamble(platform: Platform, text: str) -> str:
 
 def without_volatile(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
     """The text without the lines a pattern matches in; where it has a group ``volatile``, without that group only."""
+    scan = Scan(text)
     for pattern in patterns:
         pieces: list[str] = []
         position = 0
-        for match in Scan(text).matches(pattern):
-            start, end = match.span("volatile") if "volatile" in pattern.groupindex else _whole_lines(text, match)
+        for match in scan.matches(pattern):
+            start, end = match.span("volatile") if "volatile" in pattern.groupindex else _whole_lines(scan.text, match)
             if start < position:
                 continue
-            pieces.append(text[position:start])
+            pieces.append(scan.text[position:start])
             position = end
         if position:
-            text = "".join((*pieces, text[position:]))
-    return text
+            scan = Scan("".join((*pieces, scan.text[position:])))
+    return scan.text
 
 
 def framed(text: str) -> str:

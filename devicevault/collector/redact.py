@@ -71,8 +71,8 @@ _LOOKS: Final = (
     re.compile(r"://[^\s:/@\"']{0,128}:(?P<secret>[^\s/\"']{1,512})@(?=[^\s@])"),
     # crypt(3) and vendors' likenesses of it: $1$, $6$, Cisco $8$ $9$ $14$, Junos $9$, Comware $h$6$, ASA $sha512$
     re.compile(
-        r"(?P<secret>\$(?:\d{1,2}[abxy]?|y|gy|md5|apr1|sha1|sha256|sha512|pbkdf2[-\w]{0,16}|scrypt|argon2\w{0,2}|c|h|aes\w{0,12})"
-        r"\$[^\s\"',;]{4,})"
+        r"\$(?:\d{1,2}[abxy]?|y|gy|md5|apr1|sha1|sha256|sha512|pbkdf2[-\w]{0,16}|scrypt|argon2\w{0,2}|c|h|aes\w{0,12})"
+        r"\$[^\s\"',;]{4,}"
     ),
     re.compile(r"\bENC (?P<secret>[A-Za-z0-9+/=]{12,})"),
     re.compile(r"\bciphertext[ \t]+(?P<secret>[^\s\"']{4,})"),
@@ -87,14 +87,14 @@ class Redaction:
     """A text while its secrets are being hidden, rule by rule."""
 
     def __init__(self, text: str) -> None:
-        self._text = text.replace(_MARK, "")
+        self._scan = Scan(text.replace(_MARK, ""))
         #: How many secrets are hidden so far.
         self.hidden = 0
 
     @property
     def text(self) -> str:
         """The text with each hidden secret as ``<secret hidden>``."""
-        return self._text.replace(_MARK, PLACEHOLDER)
+        return self._scan.text.replace(_MARK, PLACEHOLDER)
 
     def hide(self, rules: Iterable[SecretRule]) -> None:
         """Hide what these rules know to be secret, and all around a part of it that is hidden already."""
@@ -107,27 +107,28 @@ class Redaction:
             self._hide(rule, keep_hidden=True)
 
     def _hide(self, rule: SecretRule, *, keep_hidden: bool) -> None:
+        text = self._scan.text
         pieces: list[str] = []
         position = 0
-        for start, end in _secrets(self._text, rule):
-            secret = self._text[start:end]
+        for start, end in _secrets(self._scan, rule):
+            secret = text[start:end]
             known = _MARK in secret if keep_hidden else secret.strip("\"'") == _MARK
             if start >= position and secret and not known:
-                pieces += (self._text[position:start], _MARK)
+                pieces += (text[position:start], _MARK)
                 position = end
         if pieces:
             self.hidden += len(pieces) // 2
-            self._text = "".join((*pieces, self._text[position:]))
+            self._scan = Scan("".join((*pieces, text[position:])))
 
 
-def _secrets(text: str, rule: SecretRule) -> Iterator[tuple[int, int]]:
+def _secrets(scan: Scan, rule: SecretRule) -> Iterator[tuple[int, int]]:
     """Where the rule's secrets stand: group ``secret``, else group 1, else the whole match."""
     pattern = rule.pattern
     group: str | int = "secret" if "secret" in pattern.groupindex else min(pattern.groups, 1)
     if rule.within is None:
-        yield from (match.span(group) for match in Scan(text).matches(pattern))
+        yield from (match.span(group) for match in scan.matches(pattern))
         return
-    for block in Scan(text).matches(rule.within):
+    for block in scan.matches(rule.within):
         for match in Scan(block[0]).matches(pattern):
             start, end = match.span(group)
             yield block.start() + start, block.start() + end

@@ -1,0 +1,67 @@
+"""Platform pages in words, for the command line and the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from devicevault.platforms.page import Completeness, Platform
+
+
+def describe(page: Platform) -> dict[str, Any]:
+    """What a page does, JSON-ready."""
+    return {
+        "name": page.name,
+        "title": page.title,
+        "vendor": page.vendor,
+        "driver": page.session.driver,
+        "commands": [command for source in page.artifacts for command in source.commands],
+        "pager_off": list(page.session.pager_off),
+        "facts_from": [source.command for source in page.facts],
+        "whole_when": whole_when(page),
+        "left_out": [pattern.pattern for pattern in page.volatile],
+        "hidden": [rule.pattern.pattern for rule in page.secrets],
+        "sources": list(page.sources),
+        "rules_digest": page.digest,
+    }
+
+
+def whole_when(page: Platform) -> str:
+    """What proves a configuration of this platform whole."""
+    if page.kind == "noop":
+        return "always: no device is asked"
+    return ", ".join(_criteria(page.complete))
+
+
+def markdown_table(pages: Iterable[Platform]) -> str:
+    """The table of ``docs/platforms.md``."""
+    lines = ["| platform | devices | reads | silences the pager with | whole when |", "|---|---|---|---|---|"]
+    for page in pages:
+        is_noop = page.kind == "noop"
+        reads = "nothing" if is_noop else f"`{_shortened(page.artifacts[0].commands[0])}`"
+        silence = ", ".join(f"`{command}`" for command in page.session.pager_off) or "nothing"
+        cells = (f"`{page.name}`", page.title, reads, silence, whole_when(page))
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def plain(expression: str) -> str:
+    """An end mark's expression as the text it stands for."""
+    return expression.removesuffix(r"\Z").removeprefix("^").removeprefix(" *")
+
+
+def _criteria(complete: Completeness) -> Iterable[str]:
+    if complete.ends_with:
+        yield f"it ends with `{plain(complete.ends_with.pattern)}`"
+    if complete.balanced:
+        yield f"every `{complete.balanced[0]}` is closed"
+    if complete.blocks:
+        yield "every block is closed"
+    if complete.must_not_have:
+        yield "nothing is kept back"
+    if complete.read_twice:
+        yield "two readings agree"
+
+
+def _shortened(command: str) -> str:
+    return command if len(command) <= 60 else command[:57] + "…"
