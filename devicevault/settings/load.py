@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from devicevault.errors import ConfigurationError, Fault
-from devicevault.nearest import did_you_mean
+from devicevault.names import is_group_name
 from devicevault.settings import timechain
 from devicevault.settings.schema import Settings
 from devicevault.settings.sources import (
     CONFIG_VARIABLE,
     DEFAULT,
+    Key,
     Layer,
     Origin,
     from_document,
     from_environment,
     kind_of,
 )
+from devicevault.settings.words import in_words
 from devicevault.tomlfile import TomlDocument, dotted, parse_toml, read_text
 
 DEFAULT_CONFIG: Final = Path("/etc/devicevault/config.toml")
@@ -57,7 +59,7 @@ def load_settings_with_origins(path: Path | None = None, environ: Mapping[str, s
     variables = os.environ if environ is None else environ
     gathered = _Gathered()
     gathered.read_files(path, variables)
-    gathered.layer |= from_environment(variables, gathered.groups, gathered.faults)
+    gathered.layer |= from_environment(variables, set(gathered.groups), gathered.faults)
     settings = gathered.validated()
     if settings is None:
         raise ConfigurationError(_in_file_order(gathered.faults))
@@ -70,7 +72,7 @@ class _Gathered:
     """What the sources gave so far."""
 
     layer: Layer = field(default_factory=dict)
-    groups: set[str] = field(default_factory=set)
+    groups: dict[str, Origin] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -109,32 +111,48 @@ class _Gathered:
 
     def validated(self) -> Settings | None:
         """The settings, or ``None`` when there are faults."""
+        wrong: set[Key] = set()
+        settings: Settings | None = None
         try:
-            settings = Settings.model_validate(self._nested())
+            settings = Settings.model_validate(_nested(self.groups, self.layer))
         except ValidationError as error:
-            self.faults.extend(self._fault(detail) for detail in error.errors(include_url=False, include_input=False))
-            return None
-        self.faults.extend(timechain.faults(settings, {key: value.origin for key, value in self.layer.items()}))
+            for detail in error.errors(include_url=False, include_input=False):
+                key, fault = self._blamed(detail)
+                self.faults.append(fault)
+                wrong.add(key)
+        origins = {key: value.origin for key, value in self.layer.items()}
+        self.faults.extend(timechain.faults(settings or self._without(wrong), origins, wrong))
         return None if self.faults else settings
 
-    def _nested(self) -> dict[str, Any]:
-        nested: dict[str, Any] = {"groups": {group: {} for group in self.groups}}
-        for key, value in self.layer.items():
-            table = nested
-            for part in key[:-1]:
-                table = table.setdefault(part, {})
-            table[key[-1]] = value.value
-        return nested
+    def _without(self, wrong: set[Key]) -> Settings:
+        """The settings as they would be without the wrong values, for the checks of how values fit together."""
+        groups = [group for group in self.groups if ("groups", group) not in wrong and is_group_name(group)]
+        rest = {
+            key: value
+            for key, value in self.layer.items()
+            if key not in wrong and (key[0] != "groups" or is_group_name(key[1]))
+        }
+        return Settings.model_validate(_nested(groups, rest))
 
-    def _fault(self, detail: ErrorDetails) -> Fault:
+    def _blamed(self, detail: ErrorDetails) -> tuple[Key, Fault]:
+        """The value an error is about: its location may lead into a list, or end at a group's name."""
         location = tuple(part for part in map(str, detail["loc"]) if part != "[key]")
-        # The location may lead into a list, or name a group's table: then the fault is told of what was set.
         for key, value in self.layer.items():
             if key[: len(location)] == location or location[: len(key)] == key:
-                problem, fix = _in_words(detail, value.value, kind_of(key))
-                return value.origin.fault(location, problem, fix)
-        problem, fix = _in_words(detail, None, None)
-        return Fault(str(self.files[-1]) if self.files else CONFIG_VARIABLE, problem, fix, dotted(location))
+                return key, value.origin.fault(location, *in_words(detail, value.value, kind_of(key)))
+        # Only a group without settings of its own leaves no value to blame.
+        return location, self.groups[location[1]].fault(location, *in_words(detail, None, None))
+
+
+def _nested(groups: Iterable[str], layer: Layer) -> dict[str, Any]:
+    """The values as the tables they stand for; a group without settings of its own is there too."""
+    nested: dict[str, Any] = {"groups": {group: {} for group in groups}}
+    for key, value in layer.items():
+        table = nested
+        for part in key[:-1]:
+            table = table.setdefault(part, {})
+        table[key[-1]] = value.value
+    return nested
 
 
 def _in_file_order(faults: list[Fault]) -> list[Fault]:
@@ -153,44 +171,8 @@ def _may_exist(file: Path) -> bool:
     return True
 
 
-def _groups_in(document: TomlDocument) -> set[str]:
+def _groups_in(document: TomlDocument) -> dict[str, Origin]:
     groups = document.data.get("groups")
-    return {name for name, table in groups.items() if isinstance(table, dict)} if isinstance(groups, dict) else set()
-
-
-#: What pydantic's kinds of error mean to the person who set the value.
-_PROBLEMS: Final = {
-    "int_parsing": "must be a whole number",
-    "int_type": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "string_type": "must be text in quotes",
-    "path_type": "must be a path in quotes",
-    "bool_parsing": "must be true or false",
-    "bool_type": "must be true or false",
-    "tuple_type": "must be a list",
-    "dict_type": "must be a table",
-    "greater_than_equal": "must be at least {ge:g}",
-    "greater_than": "must be more than {gt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "less_than": "must be less than {lt:g}",
-    "string_too_short": "must have at least {min_length} character(s)",
-    "string_too_long": "must have at most {max_length} character(s)",
-    "literal_error": "must be {expected}",
-}
-
-
-def _in_words(detail: ErrorDetails, value: Any, kind: Any) -> tuple[str, str]:
-    """The problem and the fix; never the value itself, except a number or a choice, which are no secrets."""
-    context = detail.get("ctx", {})
-    if detail["type"] == "value_error":
-        problem, _, fix = str(context["error"]).partition("; ")
-        return problem, fix
-    problem = _PROBLEMS.get(detail["type"], detail["msg"]).format(**context)
-    if detail["type"] == "literal_error":
-        return problem, did_you_mean(str(value), get_args(kind))
-    if isinstance(value, int | float):
-        problem += f", not {value}"
-    return problem, ""
+    if not isinstance(groups, dict):
+        return {}
+    return {name: Origin("file", str(document.path), document.line_of("groups", name)) for name in groups}

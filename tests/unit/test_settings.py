@@ -180,8 +180,7 @@ def test_a_group_needs_a_well_formed_name(config: Path, name: str) -> None:
 
 def test_an_empty_group_with_a_bad_name_is_told_too(config: Path) -> None:
     fault = only_fault(config, "[groups.DMZ]\n")
-    assert fault.source == str(config)
-    assert "DMZ" in fault.key
+    assert (fault.source, fault.line, fault.key) == (str(config), 1, "groups.DMZ")
 
 
 # --- faults
@@ -376,6 +375,16 @@ def test_a_groups_own_times_are_checked_too(config: Path) -> None:
 
 def test_one_wrong_time_is_told_once_though_every_group_inherits_it(config: Path) -> None:
     only_fault(config, "[ssh]\ndeadline_s = 3000\n[groups.a]\n[groups.b]\n")
+
+
+def test_times_out_of_order_are_told_beside_other_faults(config: Path) -> None:
+    faults = faults_of(config, "[worker]\nconcurrency = 0\n[ssh]\ndeadline_s = 3000\n[groups.BAD]\nssh.attempts = 1\n")
+    assert [fault.key for fault in faults] == ["worker.concurrency", "ssh.deadline_s", "groups.BAD"]
+
+
+def test_times_are_not_judged_by_the_default_that_stands_in_for_a_wrong_value(config: Path) -> None:
+    fault = only_fault(config, '[ssh]\ndeadline_s = "long"\nconnect_timeout_s = 600\n')
+    assert fault.key == "ssh.deadline_s"
 
 
 # --- secrets
