@@ -80,7 +80,8 @@ _LOOKS: Final = (
     re.compile(rf"(?i)\b(?:tacacs|radius)[^\n]{{0,200}}?[ \t]key[ \t]+{_WRITTEN}{_VALUE}"),
     *map(_after_word, _WORDS),
 )
-_FILTER: Final = tuple(SecretRule(pattern=pattern) for pattern in _LOOKS)
+#: The filter behind every page.
+FILTER: Final = tuple(SecretRule(pattern=pattern) for pattern in _LOOKS)
 
 
 class Redaction:
@@ -103,7 +104,7 @@ class Redaction:
 
     def hide_anywhere(self) -> None:
         """Hide what looks like a secret on any platform; a text around a hidden part stays, such as an address."""
-        for rule in _FILTER:
+        for rule in FILTER:
             self._hide(rule, keep_hidden=True)
 
     def _hide(self, rule: SecretRule, *, keep_hidden: bool) -> None:

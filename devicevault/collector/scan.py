@@ -1,9 +1,9 @@
 """Match many patterns against one text quickly.
 
 Python's ``re`` tries a pattern at every character of a text, some milliseconds for each pattern and 100 KB. A
-platform page has dozens, and most lines match none. So a pattern is tried only on the lines that hold the literal
-text every match of it must contain. Working line by line also keeps ``\\s`` from reaching into the next line, and
-a careless pattern from backtracking through the whole text.
+platform page has dozens, and most lines match none. So a pattern is tried only on the lines that hold one of the
+literal texts every match of it must contain. Working line by line also keeps ``\\s`` from reaching into the next line,
+and a careless pattern from backtracking through the whole text.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Final
 _QUANTIFIER: Final = re.compile(r"[*+?]|\{\d*,?\d*\}")
 _CLASS: Final = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)
 _VERBOSE: Final = re.compile(r"\(\?[a-zA-Z]*x")
+#: How a group begins whose content is part of the match.
+_GROUP: Final = re.compile(r"\((?:\?(?:P<\w+>|:|>|[aimsu]+:))?(?!\?)")
 
 
 class Scan:
@@ -23,58 +25,100 @@ class Scan:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        # U+0130 is the one letter whose small form is longer, which would shift every offset after it.
-        self._lowered = text.replace("\u0130", "i").lower()
+        self._lowered = _lowered(text)
 
     def matches(self, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
         """Every match, within one line each; a pattern that names ``\\n`` is matched across lines."""
-        literal = required_literal(pattern.pattern)
-        if literal not in self._lowered:
+        literals = [literal for literal in required_literals(pattern.pattern) or ("",) if literal in self._lowered]
+        if not literals:
             return
         if r"\n" in pattern.pattern:
             yield from pattern.finditer(self.text)
             return
+        for start, end in sorted({line for literal in literals for line in self._lines_with(literal)}):
+            yield from pattern.finditer(self.text, start, end)
+
+    def _lines_with(self, literal: str) -> Iterator[tuple[int, int]]:
         position = self._lowered.find(literal)
         while position >= 0:
             start = self.text.rfind("\n", 0, position) + 1
             end = self.text.find("\n", position)
-            end = len(self.text) if end < 0 else end
-            yield from pattern.finditer(self.text, start, end)
-            position = self._lowered.find(literal, end + 1) if end < len(self.text) else -1
+            if end < 0:
+                yield start, len(self.text)
+                return
+            yield start, end
+            position = self._lowered.find(literal, end + 1)
 
 
 @lru_cache(maxsize=4096)
-def required_literal(pattern: str) -> str:
-    """The longest text, in small letters, that every match of ``pattern`` contains; empty when none is sure."""
+def required_literals(pattern: str) -> tuple[str, ...]:
+    """Texts in small letters of which every match of ``pattern`` contains at least one; none when that is not sure."""
     if _VERBOSE.search(pattern):
-        return ""
-    runs: list[str] = [""]
+        return ()
+    alternatives = [_best_of(branch) for branch in _branches(pattern)]
+    return tuple(dict.fromkeys(text for best in alternatives for text in best)) if all(alternatives) else ()
+
+
+def _lowered(text: str) -> str:
+    # U+0130 is the one letter whose small form is longer, which would shift every offset after it.
+    return text.replace("\u0130", "i").lower()
+
+
+def _branches(pattern: str) -> list[str]:
+    """The pattern's alternatives at its outermost level."""
+    branches = [""]
     position = 0
     while position < len(pattern):
-        character = pattern[position]
-        if character == "|":
-            return ""
-        if quantifier := _QUANTIFIER.match(pattern, position):
-            if not quantifier[0].startswith("+"):
-                runs[-1] = runs[-1][:-1]
-            runs.append("")
-            position = quantifier.end()
-        elif character == "\\" and not pattern[position + 1].isalnum():
-            runs[-1] += pattern[position + 1]
-            position += 2
-        elif character in "\\[(.^$":
-            runs.append("")
-            position = _end_of_element(pattern, position)
+        end = _end_of_element(pattern, position)
+        if pattern[position] == "|":
+            branches.append("")
         else:
-            runs[-1] += character
-            position += 1
-    return max(runs, key=len).replace("\u0130", "i").lower()
+            branches[-1] += pattern[position:end]
+        position = end
+    return branches
+
+
+def _best_of(branch: str) -> tuple[str, ...]:
+    """The most telling of the texts, and sets of texts, that a pattern without alternatives requires."""
+    candidates: list[tuple[str, ...]] = []
+    run = ""
+    position = 0
+    while position < len(branch):
+        end = _end_of_element(branch, position)
+        element = branch[position:end]
+        quantifier = _QUANTIFIER.match(branch, end)
+        is_optional = quantifier is not None and quantifier[0] not in ("+", "{1,}")
+        literal = _literal(element)
+        if literal and not is_optional:
+            run += literal
+        if not literal or quantifier:
+            candidates.append((run,))
+            run = ""
+        if element[0] == "(" and not is_optional:
+            candidates.append(_inside(element))
+        position = end
+        while quantifier := _QUANTIFIER.match(branch, position):
+            position = quantifier.end()
+    candidates.append((run,))
+    return max((c for c in candidates if all(c)), key=lambda c: min(map(len, c), default=0), default=())
+
+
+def _literal(element: str) -> str:
+    """The sign this element stands for, or an empty string for a class, group or place."""
+    if element[0] == "\\":
+        return "" if element[1:].isalnum() else _lowered(element[1:])
+    return "" if element[0] in "[(.^$" else _lowered(element)
+
+
+def _inside(group: str) -> tuple[str, ...]:
+    found = _GROUP.match(group)
+    return required_literals(group[found.end() : -1]) if found else ()
 
 
 def _end_of_element(pattern: str, position: int) -> int:
     """Where the escape, class, group or single sign that begins at ``position`` ends."""
     if pattern[position] == "\\":
-        return position + 2
+        return min(position + 2, len(pattern))
     if pattern[position] == "[":
         found = _CLASS.match(pattern, position)
         return found.end() if found else len(pattern)
@@ -82,5 +126,5 @@ def _end_of_element(pattern: str, position: int) -> int:
         return position + 1
     position += 1
     while position < len(pattern) and pattern[position] != ")":
-        position = _end_of_element(pattern, position) if pattern[position] in "\\[(" else position + 1
+        position = _end_of_element(pattern, position)
     return position + 1

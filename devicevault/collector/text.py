@@ -68,11 +68,21 @@ def _echoed(lines: list[str], echo: str, prompt: re.Pattern[str] | str) -> int:
             continue
         if not echo or not squeezed.endswith(echo):
             break
-        before = squeezed.removesuffix(echo)
-        if before and not _is_prompt(before, prompt) and not _is_prompt(before + " ", prompt):
+        before = _prefix(line, len(squeezed) - len(echo))
+        if before.strip() and not (_is_prompt(before, prompt) or _is_prompt(before.strip(), prompt)):
             break
         count = number
     return count
+
+
+def _prefix(line: str, signs: int) -> str:
+    """The line's beginning, with so many signs other than blanks, up to the next such sign."""
+    for position, sign in enumerate(line):
+        if not sign.isspace():
+            if signs == 0:
+                return line[:position]
+            signs -= 1
+    return line
 
 
 def _rendered(line: str) -> str:

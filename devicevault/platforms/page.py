@@ -33,8 +33,11 @@ def _compile(value: Any) -> re.Pattern[str]:
 
 
 def _harmless(command: str) -> str:
-    if _CHANGES.match(command.strip().lstrip("/").casefold()):
-        raise ValueError(f"{command!r} may change the device; a page only reads")
+    for part in re.split(r"[|;&\n'\"`(]+", command.casefold()):
+        if _CHANGES.match(part.strip().lstrip("/")):
+            raise ValueError(f"{command!r} may change the device; a page only reads")
+    if re.search(r"(?<!2)>(?!&)", command):
+        raise ValueError(f"{command!r} may write a file; a page only reads")
     if "\n" in command or "\r" in command:
         raise ValueError("a command is one line")
     return command
