@@ -67,6 +67,21 @@ class Target:
         return f"{self.address} port {self.port}"
 
 
+class _Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko is untyped
+    """A transport that remembers its key exchange, which paramiko forgets as soon as it is done."""
+
+    kex_used = ""
+
+    @property
+    def kex_engine(self) -> Any:
+        return self._kex_engine
+
+    @kex_engine.setter
+    def kex_engine(self, engine: Any) -> None:
+        self._kex_engine = engine
+        self.kex_used = getattr(engine, "name", self.kex_used)
+
+
 class Client(paramiko.SSHClient):  # type: ignore[misc]  # paramiko is untyped
     """paramiko's client, offering first the host key algorithm that is pinned, with the session's time limit."""
 
@@ -86,7 +101,7 @@ class Client(paramiko.SSHClient):  # type: ignore[misc]  # paramiko is untyped
         super().connect(hostname, transport_factory=self._make_transport, **parameters)
 
     def _make_transport(self, sock: socket.socket, **parameters: Any) -> paramiko.Transport:
-        transport = paramiko.Transport(sock, **parameters)
+        transport = _Transport(sock, **parameters)
         transport.handshake_timeout = self.limit.remaining_s
         options = transport.get_security_options()
         options.key_types = hostkeys.preferred(options.key_types, self.target.host_keys)
@@ -163,8 +178,8 @@ class DeviceConnection(BaseConnection):
     def legacy_algorithms_used(self) -> tuple[str, ...]:
         """Which outdated algorithms this connection relies on."""
         transport = self.client.get_transport()
-        used = {transport.host_key_type, transport.local_cipher, transport.remote_cipher, transport.local_mac}
-        used.add(getattr(transport.kex_engine, "name", ""))
+        used = {transport.kex_used, transport.host_key_type, transport.local_cipher, transport.remote_cipher}
+        used |= {transport.local_mac, transport.remote_mac}
         return tuple(sorted(used & {name for names in LEGACY_ALGORITHMS.values() for name in names}))
 
 

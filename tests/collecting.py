@@ -1,0 +1,62 @@
+"""What tests of the collector share: a worker's surroundings, and requests for simulated devices."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from devicevault.collector.collect import CollectorContext
+from devicevault.collector.seal import Sealer
+from devicevault.collector.steps import Transcript
+from devicevault.credentials import CredentialStore
+from devicevault.demo.fleet import Fleet, SimulatedDevice
+from devicevault.messages import CollectRequest
+from devicevault.platforms import Platforms
+from devicevault.settings import Settings, SshSettings
+
+PLATFORMS = Platforms.load()
+
+#: Fits a simulated device as it is made; ``enable`` fits those given this enable secret.
+CREDENTIALS = """
+[credentials.lab]
+username = "backup"
+password = "correct horse"
+enable = "open sesame"
+"""
+
+
+def make_context(
+    folder: Path, credentials: str = CREDENTIALS, *, transcript: Transcript | None = None, **ssh: Any
+) -> CollectorContext:
+    """A worker's surroundings, with these credentials and these settings of ``[ssh]``."""
+    path = folder / "credentials.toml"
+    path.write_text(credentials)
+    path.chmod(0o600)
+    return CollectorContext(
+        settings=Settings(ssh=SshSettings(**ssh)),
+        credentials=CredentialStore.load(path),
+        platforms=PLATFORMS,
+        sealer=Sealer(None, b"k" * 32),
+        worker="worker-1",
+        transcript=transcript,
+    )
+
+
+def request_for(fleet: Fleet, device: SimulatedDevice, **fields: Any) -> CollectRequest:
+    """A request for one of the fleet's devices."""
+    return CollectRequest(
+        **{
+            "task_id": str(uuid.uuid4()),
+            "device_id": device.name,
+            "device": device.name,
+            "address": fleet.address,
+            "port": fleet.port(device.name),
+            "platform": device.platform,
+            "credentials": ("lab",),
+            "requested_at": datetime.now(UTC),
+            "deadline_s": 30.0,
+            **fields,
+        }
+    )
