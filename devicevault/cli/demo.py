@@ -12,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,9 +26,7 @@ from devicevault.errors import DeviceVaultError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from devicevault.demo.fleet import Fleet
-
-#: As the first exit code of each command tells what to expect: 1 says that devices failed, as they should here.
-_AS_STAGED: Final = (ExitCode.DONE, ExitCode.DEVICES_FAILED)
+    from devicevault.demo.processes import Daemon
 
 
 @click.command()
@@ -40,7 +39,7 @@ def demo(stay: bool) -> None:
     """
     _check_installed()
     with (
-        _termination_as_interrupt(),
+        _ended_in_order(),
         tempfile.TemporaryDirectory(prefix="devicevault-demo-") as folder,
         ExitStack() as stack,
     ):
@@ -59,6 +58,7 @@ class Stage:
         self.folder = folder
         self.config = folder / "config.toml"
         self._redis_port = 0
+        self._daemons: list[Daemon] = []
 
     def set_up(self, stack: ExitStack) -> None:
         """Start everything; ``stack`` stops it again."""
@@ -68,33 +68,40 @@ class Stage:
         from devicevault.demo.fleet import Fleet
         from devicevault.demo.processes import Daemon
 
-        _heading("A vault for a small network")
         self.fleet: Fleet = stack.enter_context(Fleet(scene.simulated_devices()))
         server = stack.enter_context(ValkeyServer(data_dir=self.folder / "valkey"))
         self._redis_port = server.port
         scene.write_files(self.folder, self.fleet, server.port)
-        _say(f"{len(self.fleet)} simulated devices of as many platforms answer SSH on this host. In a folder of the")
-        _say(f"demo's own ({self.folder}) stand the three files a vault needs:")
-        _say("config.toml, devices.toml and credentials.toml.", end="\n\n")
-        self.type("keys", "create")
-        _say("\nStarting broker, worker and consumer …", style="dim")
+        _say(
+            f"{len(self.fleet)} simulated devices of as many platforms answer SSH on this host. Their vault is the folder"
+        )
+        _say(f"{self.folder}: config.toml, devices.toml, credentials.toml and its keys.", end="\n\n")
+        _say("  collect ─▶ broker ─▶ worker ─▶ SSH ─▶ device", style="cyan")
+        _say("                          └─▶ Redis Stream ─▶ consumer ─▶ database", style="cyan", end="\n\n")
+        subprocess.run(
+            _module("devicevault", "keys", "create"), env=self._environ(), check=True, stdout=subprocess.DEVNULL
+        )
         environ = self._environ()
-        daemons = [
+        self._daemons = [
             Daemon("worker", _module("devicevault.daemons.worker", scene.GROUP), self.folder, environ),
             Daemon("consumer", _module("devicevault.daemons.consumer"), self.folder, environ),
         ]
-        for daemon in daemons:
-            stack.enter_context(daemon)
-        for daemon in daemons:
-            daemon.wait_until_ready()
+        with console().status("starting broker, worker and consumer"):
+            for daemon in self._daemons:
+                stack.enter_context(daemon)
+            for daemon in self._daemons:
+                daemon.wait_until_ready()
 
-    def type(self, *words: str) -> None:
-        """Run ``devicevault WORDS`` as a person would. Raises when it ends otherwise than staged."""
+    def type(self, *words: str, expect: int = ExitCode.DONE) -> None:
+        """Run ``devicevault WORDS`` as a person would. Raises when it does not end as staged."""
         sys.stdout.flush()
         _say("$ devicevault " + " ".join(words), style="bold cyan")
         ended = subprocess.run(_module("devicevault", *words), env=self._environ(), check=False)
-        if ended.returncode not in _AS_STAGED:
-            raise DeviceVaultError(f"`devicevault {' '.join(words)}` ended with exit code {ended.returncode}")
+        if ended.returncode != expect:
+            raise DeviceVaultError(
+                f"`devicevault {' '.join(words)}` ended with exit code {ended.returncode}, not {expect} as it should"
+                + "".join(f"\n{daemon.name}:\n{daemon.log_tail()}" for daemon in self._daemons)
+            )
 
     @contextmanager
     def busy(self, lock: str) -> Iterator[None]:
@@ -102,7 +109,7 @@ class Stage:
         from devicevault.stream import connect_redis
 
         redis = connect_redis(f"redis://127.0.0.1:{self._redis_port}/1")
-        redis.set(lock, "a task of another worker", ex=120)
+        redis.set(lock, str(uuid.uuid4()), ex=120)
         try:
             yield
         finally:
@@ -122,7 +129,7 @@ class Stage:
 def _play(stage: Stage) -> None:
     from devicevault.demo import scene
 
-    _heading("1. Every device is backed up")
+    _heading("1. Back up every device")
     stage.type("collect", "--all", "--wait")
 
     _heading("2. A bad day")
@@ -131,22 +138,22 @@ def _play(stage: Stage) -> None:
     _say(
         f"• {scene.TRUNCATED} breaks off in the middle of its configuration, and shows its prompt as if all were well."
     )
-    _say(f"• {scene.BUSY} is being collected by somebody else.", end="\n\n")
+    _say(f"• {scene.BUSY} is being collected by another task.", end="\n\n")
     scene.change(stage.fleet)
     stage.fleet.unplug(scene.UNREACHABLE)
     stage.fleet[scene.TRUNCATED].fault = "cut"
     with stage.busy(scene.BUSY_LOCK):
-        stage.type("collect", "--all", "--wait")
+        stage.type("collect", "--all", "--wait", expect=ExitCode.DEVICES_FAILED)
 
     _heading("3. What changed, secrets hidden")
     stage.type("diff", scene.CHANGED)
 
     _heading("4. Where everything stands")
     stage.type("status")
-    _say(
-        f"\nThe half configuration of {scene.TRUNCATED} did not become a backup: its last good one stands.", end="\n\n"
-    )
+
+    _heading("5. Half a configuration is no backup")
     stage.type("history", scene.TRUNCATED)
+    _say(f"\nThe last good backup of {scene.TRUNCATED} stands; the truncated output did not take its place.")
     _check_untouched(stage.fleet)
     _say_next()
 
@@ -155,7 +162,7 @@ def _check_untouched(fleet: Fleet) -> None:
     readings = sum(device.readings for device in fleet)
     if fleet.changes:
         raise DeviceVaultError(f"a device was given a command that would change it: {fleet.changes}")
-    _say(f"\n{readings} configurations were read, and no device was given a command that would change it.")
+    _say(f"{readings} times a configuration was read, and no device was given a command that would change it.")
 
 
 def _say_next() -> None:
@@ -193,17 +200,21 @@ def _check_installed() -> None:
 
 
 @contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: in order."""
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does, and a second Ctrl-C does not disturb the clearing up after the first."""
+    both = (signal.SIGINT, signal.SIGTERM)
 
-    def interrupt(_number: int, _frame: FrameType | None) -> Any:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        for number in both:
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in both}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _module(name: str, *arguments: str) -> list[str]:

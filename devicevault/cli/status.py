@@ -15,7 +15,7 @@ from devicevault.cli.console import console, print_json, print_table, status_tex
 from devicevault.settings import Settings
 
 if TYPE_CHECKING:
-    from devicevault.store.reader import DeviceState
+    from devicevault.store.reader import DeviceState, ResultSummary
 
 
 @click.command()
@@ -44,18 +44,22 @@ def _print(states: Sequence[DeviceState]) -> None:
     if not states:
         console().print("no such device has been collected yet; begin with: devicevault collect --all")
         return
-    grid = table("device", "group", "platform", "status", "asked for", "last backup", "why")
+    grid = table("device", "group", "status", "last backup", "why")
+    grid.columns[3].no_wrap = True
     for state in states:
         latest = state.latest
         grid.add_row(
             state.device,
             state.group,
-            state.platform,
             status_text(latest.status if latest else "never"),
-            local_time(latest.requested_at if latest else None),
             local_time(state.last_success_at),
-            f"{latest.error}: {latest.error_message}" if latest and latest.error else "",
+            _why(latest) if latest else "",
         )
     print_table(grid)
     counts = Counter(state.latest.status if state.latest else "never" for state in states)
     console().print(f"{len(states)} devices: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))
+
+
+def _why(latest: ResultSummary) -> str:
+    """The problem in short; what to do about it is told by ``history``."""
+    return f"{latest.error}: {latest.error_message.partition('; ')[0]}" if latest.error else ""
