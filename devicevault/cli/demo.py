@@ -72,10 +72,8 @@ class Stage:
         server = stack.enter_context(ValkeyServer(data_dir=self.folder / "valkey"))
         self._redis_port = server.port
         scene.write_files(self.folder, self.fleet, server.port)
-        _say(
-            f"{len(self.fleet)} simulated devices of as many platforms answer SSH on this host. Their vault is the folder"
-        )
-        _say(f"{self.folder}: config.toml, devices.toml, credentials.toml and its keys.", end="\n\n")
+        _say(f"{len(self.fleet)} simulated devices of as many platforms answer SSH on this host.")
+        _say(f"Their vault is {self.folder}: settings, inventory, credentials, keys.", end="\n\n")
         _say("  collect ─▶ broker ─▶ worker ─▶ SSH ─▶ device", style="cyan")
         _say("                          └─▶ Redis Stream ─▶ consumer ─▶ database", style="cyan", end="\n\n")
         subprocess.run(
