@@ -48,7 +48,8 @@ _WORDS: Final = (
 #: How the secret is written: a type number or a word for it, between the word above and the secret.
 _WRITTEN: Final = (
     r"(?:(?:\d{1,2}|ENC|encrypted|cipher|ciphertext|hash|hashed|simple|plaintext|plain|clear|clear-text|cleartext|ascii|"
-    r"hex|sha256|sha512|md5|pbkdf2|scrypt|is|value|key|plaintext-password|ascii-text|hexadecimal)[ \t]+)*"
+    r"hex|sha256|sha512|md5|pbkdf2|scrypt|is|value|key|plaintext-password|ascii-text|hexadecimal|"
+    r"level \d{1,2}|address \S+(?: [\d.]+)?|hostname \S+|local|remote|read|write|ro|rw)[ \t]+)*"
 )
 _VALUE: Final = r"""(?P<secret>"(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[^\s"';{}\[\]]+)"""
 #: What follows such a word without being a secret.

@@ -79,7 +79,7 @@ def test_the_line_of_the_cursor_is_known_behind_a_carriage_return() -> None:
     assert last_line("first\r\n--More-- \r         \rnext") == "next"
 
 
-@given(st.text(st.characters(exclude_characters="\r\x08\x1b\x00\x07\n", exclude_categories=("Cs",)), max_size=60))
+@given(st.text(st.characters(exclude_characters="\r\x08\x1b\x00\x07\n", exclude_categories=["Cs"]), max_size=60))
 def test_a_plain_line_stays_as_it_is(line: str) -> None:
     """Whatever a description holds is kept, as long as no sign in it moves the cursor."""
     kept = clean(f"cmd\nfirst\n{line}\nlast\nsw#", echo="cmd", prompt="sw#")

@@ -1,0 +1,193 @@
+"""Secrets, wherever real devices write them."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from devicevault.collector.normalise import normalise
+from devicevault.collector.redact import PLACEHOLDER
+from devicevault.platforms import Platforms
+
+PAGES = Platforms.load()
+
+#: Platform, lines of a configuration. What stands in ⟦⟧ is secret, all else must stay as it is.
+LINES = [
+    ("cisco_ios", "enable secret 9 ⟦$9$nhEmQVczB7dqsO$X.HsgL6x1il0RxkOSSvyQYwucySCt7qFm4v7pqCxkKM⟧"),
+    ("cisco_ios", "enable password level 7 7 ⟦0822455D0A16⟧"),
+    ("cisco_ios", "enable password ⟦cisco⟧"),
+    ("cisco_ios", "username admin privilege 15 secret 5 ⟦$1$mERr$hx5rVt7rPNoS4wqbXKX7m0⟧"),
+    ("cisco_ios", "username admin password 0 ⟦two words⟧"),
+    ("cisco_ios", "snmp-server community ⟦public⟧ RO 10"),
+    ("cisco_ios", "snmp-server host 10.0.0.1 ⟦public⟧"),
+    ("cisco_ios", "snmp-server host 10.0.0.1 vrf Mgmt traps version 2c ⟦public⟧  config"),
+    ("cisco_ios", "snmp-server host 10.0.0.1 informs version 3 auth keeper  bfd"),
+    ("cisco_ios", "tacacs-server host 10.0.0.1 key 7 ⟦0822455D0A16⟧"),
+    ("cisco_ios", "radius-server key ⟦shared⟧"),
+    ("cisco_ios", "radius server one\n address ipv4 10.0.0.1 auth-port 1812\n key 7 ⟦0822455D0A16⟧"),
+    ("cisco_ios", "key chain ospf\n key 1\n  key-string 7 ⟦0822455D0A16⟧"),
+    ("cisco_ios", "crypto isakmp key ⟦presha⟧ address 10.0.0.1"),
+    ("cisco_ios", "crypto keyring one\n  pre-shared-key address 10.0.0.1 255.255.255.0 key ⟦presha⟧"),
+    ("cisco_ios", "crypto ikev2 keyring one\n peer two\n  pre-shared-key local ⟦presha⟧"),
+    ("cisco_ios", "router bgp 65000\n neighbor 10.0.0.1 password 7 ⟦0822455D0A16⟧"),
+    ("cisco_ios", "interface e0\n ip ospf message-digest-key 1 md5 7 ⟦0822455D0A16⟧"),
+    ("cisco_ios", "interface e0\n ip ospf authentication-key 7 ⟦0822455D0A16⟧"),
+    ("cisco_ios", "interface e0\n standby 1 authentication md5 key-string 7 ⟦0822455D0A16⟧"),
+    ("cisco_ios", "interface e0\n standby 1 authentication ⟦word⟧"),
+    ("cisco_ios", "interface e0\n ppp chap password 7 ⟦0822455D0A16⟧"),
+    ("cisco_ios", "interface e0\n ip nhrp authentication ⟦word⟧"),
+    ("cisco_ios", "ntp authentication-key 1 md5 ⟦104D000A0618⟧ 7"),
+    ("cisco_ios", "line vty 0 4\n password 7 ⟦0822455D0A16⟧\n login"),
+    ("cisco_ios", "archive\n path ftp://backup:⟦p@ss⟧@10.0.0.1/$h"),
+    ("cisco_ios", "service password-encryption\nno service password-recovery\npassword encryption aes"),
+    ("cisco_ios", "ip community-list 1 permit 65000:1"),
+    ("cisco_ios", "route-map one permit 10\n set community 65000:100 additive"),
+    ("cisco_nxos", "username admin password 5 ⟦$5$HBMPDI$ab12/xyz⟧  role network-admin"),
+    ("cisco_nxos", "snmp-server user admin network-admin auth md5 ⟦0x1234abcd⟧ priv ⟦0x1234abcd⟧ localizedkey"),
+    ("cisco_nxos", "snmp-server community ⟦public⟧ group network-operator"),
+    ("cisco_nxos", "snmp-server host 10.0.0.1 traps version 2c ⟦public⟧"),
+    ("cisco_nxos", 'tacacs-server host 10.0.0.1 key 7 ⟦"fewhg123"⟧'),
+    ("cisco_nxos", "key chain one\n  key 0\n    key-string 7 ⟦070c285f4d06⟧"),
+    ("cisco_nxos", "router bgp 1\n  neighbor 10.0.0.1\n    password 3 ⟦9125d59c18a9b015⟧"),
+    ("cisco_nxos", "feature password encryption aes\nno password strength-check"),
+    ("cisco_asa", "enable password ⟦$sha512$5000$AAAA==$BBBB==⟧ pbkdf2"),
+    ("cisco_asa", "passwd ⟦2KFQnbNIdI.2KYOU⟧ encrypted"),
+    ("cisco_asa", "username me password ⟦3USUcOPFUiMCO4Jk⟧ encrypted privilege 15"),
+    ("cisco_asa", "aaa-server one (inside) host 10.0.0.1\n key ⟦shared⟧\n ldap-login-password ⟦shared⟧"),
+    ("cisco_asa", "tunnel-group 10.0.0.1 ipsec-attributes\n ikev1 pre-shared-key ⟦presha⟧"),
+    ("cisco_asa", "tunnel-group 10.0.0.1 ipsec-attributes\n ikev2 remote-authentication pre-shared-key ⟦presha⟧"),
+    ("cisco_asa", "snmp-server host inside 10.0.0.1 community ⟦public⟧ version 2c"),
+    ("cisco_asa", "failover key ⟦word⟧\nfailover lan unit primary"),
+    ("cisco_asa", "password encryption aes\ncrypto key generate\ntelnet timeout 5"),
+    ("arista_eos", "username admin role network-admin secret sha512 ⟦$6$eucN5ngreuExDgwS$xnD7T8jO⟧"),
+    ("arista_eos", "snmp-server community ⟦public⟧ ro"),
+    ("arista_eos", "router bgp 1\n   neighbor 10.0.0.1 password 7 ⟦IX4F0B7E==⟧"),
+    ("arista_eos", "tacacs-server host 10.0.0.1 key 7 ⟦070E234F1F5B4A⟧"),
+    ("arista_eos", "ntp authentication-key 1 md5 7 ⟦070E234F1F5B4A⟧"),
+    ("arista_eos", "management security\n   password minimum length 8"),
+    ("juniper_junos", '        encrypted-password ⟦"$6$abc$defghi"⟧; ## SECRET-DATA'),
+    ("juniper_junos", '    authentication-key ⟦"$9$abcdefgh"⟧; ## SECRET-DATA'),
+    ("juniper_junos", '        pre-shared-key ascii-text ⟦"$9$abcdefgh"⟧; ## SECRET-DATA'),
+    ("juniper_junos", '        pre-shared-key ascii-text ⟦"$9$abcdefgh"⟧;'),
+    ("juniper_junos", "snmp {\n    community ⟦public⟧ {\n        authorization read-only;\n    }\n}"),
+    ("juniper_junos", "policy-options {\n    community mine members 65000:1;\n}"),
+    ("juniper_junos", "    password {\n        minimum-length 10;\n    }"),
+    ("aruba_aoscx", "user admin group administrators password ciphertext ⟦AQBapQ2Ymg==⟧"),
+    ("aruba_aoscx", "radius-server host 10.0.0.1 key ciphertext ⟦AQBapQ2Ymg==⟧ vrf mgmt"),
+    ("aruba_aoscx", "snmp-server community ⟦public⟧"),
+    ("aruba_aoscx", "snmp-server host 10.0.0.1 trap version v2c community ⟦public⟧ vrf mgmt"),
+    ("aruba_aoscx", "snmpv3 user me auth sha auth-pass ciphertext ⟦AQBa=⟧ priv aes priv-pass ciphertext ⟦AQBa=⟧"),
+    ("hp_comware", " password hash ⟦$h$6$abc$defghijkl==⟧"),
+    ("hp_comware", " key authentication cipher ⟦$c$3$abcdefghijkl==⟧"),
+    ("hp_comware", " snmp-agent community read ⟦public⟧"),
+    ("hp_comware", " snmp-agent community write cipher ⟦$c$3$abcdef==⟧ acl 2000"),
+    ("hp_comware", " snmp-agent target-host trap address udp-domain 10.0.0.1 params securityname ⟦public⟧ v2c"),
+    ("hp_comware", " snmp-agent target-host trap address udp-domain 10.0.0.1 params securityname me v3 privacy"),
+    ("hp_comware", " password simple ⟦letmein⟧"),
+    ("mikrotik_routeros", "add name=one password=⟦pw⟧ profile=default service=l2tp"),
+    ("mikrotik_routeros", 'set wpa2-pre-shared-key=⟦"two \\" words"⟧ mode=dynamic-keys'),
+    ("mikrotik_routeros", "add private-key=⟦abc=⟧ listen-port=13231 name=wg0"),
+    ("mikrotik_routeros", "add address=10.0.0.1 secret=⟦shared⟧ service=login"),
+    ("mikrotik_routeros", "/snmp community\nset [ find ] addresses=::/0 name=⟦public⟧\n/interface\nset 0 name=ether1"),
+    ("fortinet_fortios", "    edit 1\n        set passwd ⟦ENC SH2abc+/def==⟧"),
+    ("fortinet_fortios", "        set psksecret ⟦ENC abc+/defabc+/def==⟧"),
+    ("fortinet_fortios", "        set psksecret ⟦presha⟧"),
+    ("fortinet_fortios", "config system snmp community\n    edit 1\n        set name ⟦public⟧\n    next\nend"),
+    ("fortinet_fortios", "config system other\n    edit 1\n        set name kept\n    next\nend"),
+    ("vyos", "set interfaces wireguard wg0 private-key ⟦'abc='⟧"),
+    ("vyos", "set interfaces wireguard wg0 peer one public-key 'abc='"),
+    ("vyos", "set system login user me authentication public-keys one key 'AAAAB3Nza'"),
+    ("vyos", "set system login radius server 10.0.0.1 key ⟦'shared'⟧"),
+    ("vyos", "set service snmp community ⟦public⟧ authorization 'ro'"),
+    ("vyos", "set policy route-map one rule 1 set community '65000:1'"),
+    ("vyos", "set vpn ipsec authentication psk one secret ⟦'presha'⟧"),
+    ("frr", "router bgp 1\n neighbor 10.0.0.1 password ⟦word⟧"),
+    ("frr", "password 8 ⟦abcdefgh⟧\nenable password ⟦abc⟧"),
+    ("frr", "interface e0\n ip ospf message-digest-key 1 md5 ⟦word⟧"),
+    ("linux", "# file: /etc/snmp/snmpd.conf\nrocommunity ⟦public⟧ 10.0.0.0/8"),
+    ("linux", "# file: /etc/wireguard/wg0.conf\n[Interface]\nPrivateKey = ⟦abc=⟧\nListenPort = 51820"),
+    ("linux", "# file: /etc/netplan/a.yaml\n        password: ⟦\"wifi word\"⟧"),
+    ("linux", "# file: /etc/ssh/sshd_config\nPasswordAuthentication no\nPermitRootLogin prohibit-password"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("platform", "marked"), LINES)
+def test_a_secret_is_hidden_and_nothing_else(platform: str, marked: str) -> None:
+    text = marked.replace("⟦", "").replace("⟧", "")
+    normalised = normalise(PAGES.get(platform), text)
+    assert normalised.text == re.sub("⟦[^⟧]*⟧", PLACEHOLDER, marked) + "\n"
+    assert normalised.redacted == marked.count("⟦")
+
+
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\nAAAAcAnArY\n"
+
+
+@pytest.mark.parametrize("platform", PAGES.names())
+@pytest.mark.parametrize(
+    "text",
+    [
+        KEY + "-----END OPENSSH PRIVATE KEY-----\n",
+        KEY,
+        "remote https://backup:cAnArY@host.example/path\n",
+        "some password: cAnArY\n",
+        "hash $6$salt$cAnArYcAnArY\n",
+        "snmp thing community cAnArY\n",
+        'x api-key "cAnArY"\n',
+        "set foo ENC cAnArYcAnArY==\n",
+    ],
+)
+def test_what_looks_like_a_secret_is_hidden_on_every_platform(platform: str, text: str) -> None:
+    assert "cAnArY" not in normalise(PAGES.get(platform), f"one\n{text}two\n").text
+
+
+def test_a_changed_secret_is_a_change_though_it_is_hidden() -> None:
+    page = PAGES.get("cisco_ios")
+    one, two = (normalise(page, f"enable secret 9 $9${word}\n") for word in ("abcdef", "ghijkl"))
+    assert one.text == two.text
+    assert one.comparable != two.comparable
+
+
+def test_a_secret_salted_anew_is_no_change() -> None:
+    page = PAGES.get("fortinet_fortios")
+    one, two = (normalise(page, f"    set passwd ENC {word}\n") for word in ("abcdefabcdef==", "ghijklghijkl=="))
+    assert one.comparable == two.comparable
+
+
+def test_a_secret_broken_over_two_lines_is_hidden_whole() -> None:
+    """RouterOS breaks long lines anywhere, in a name or a value."""
+    text = (
+        '/interface wireless security-profiles\nadd name=x wpa2-pre-\\\n    shared-key="cAnA\\\n    rY cAnArY" mode=y\n'
+    )
+    shown = normalise(PAGES.get("mikrotik_routeros"), text).text
+    assert f"add name=x wpa2-pre-shared-key={PLACEHOLDER} mode=y\n" in shown
+
+
+def test_secrets_are_not_in_a_repr() -> None:
+    assert "cAnArY" not in repr(normalise(PAGES.get("cisco_ios"), "enable secret cAnArY\n"))
+
+
+@pytest.mark.parametrize("platform", PAGES.names())
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password " * 20_000,
+        "-----BEGIN RSA PRIVATE KEY-----\n" * 5_000,
+        'set private-key "-----BEGIN \n' * 5_000,
+        "://a:" * 30_000,
+        "snmp community " * 10_000,
+        ' "' * 80_000,
+        "$1$" * 50_000,
+        "config system snmp community\n" * 4_000,
+        "set x ENC " * 15_000,
+        "key" + " 7" * 80_000,
+        "\\\n    " * 30_000,
+        "a" * 200_000 + "password",
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_a_hostile_text_is_read_in_reasonable_time(platform: str, text: str) -> None:
+    started = time.process_time()
+    normalise(PAGES.get(platform), text)
+    assert time.process_time() - started < 3
