@@ -1,0 +1,103 @@
+"""Hundreds of devices that hang at every point of a session, all at once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from devicevault.collector import deadline
+from devicevault.collector.collect import CollectorContext, collect
+from devicevault.collector.deadline import interrupt_all
+from devicevault.demo.fleet import Fleet, SimulatedDevice
+from devicevault.errors import CollectionInterrupted
+from devicevault.messages import CollectRequest, CollectResult
+from tests.collecting import make_context, request_for
+from tests.servers import wait_until
+
+#: Devices at each of the four points.
+EACH = 75
+#: So long that a busy machine gets every session to the point where it hangs.
+DEADLINE_S = 12.0
+#: What the end of a session may take beyond its deadline.
+SLACK_S = 1.5
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """A port whose queue is full: the kernel drops every further attempt to connect, as a dead host does."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(2):
+            filling = stack.enter_context(socket.socket())
+            filling.setblocking(False)
+            filling.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def our_threads() -> list[str]:
+    """Threads that are not the fleet's own; the one that watches deadlines stays."""
+    others = ("fleet", "asyncio_", "deadlines")
+    return [thread.name for thread in threading.enumerate() if not thread.name.startswith(others)]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def timed(request: CollectRequest, context: CollectorContext) -> tuple[CollectResult, float]:
+    began = time.monotonic()
+    return collect(request, context), time.monotonic() - began
+
+
+def test_hundreds_of_hung_devices_end_at_their_deadline_and_leave_nothing(tmp_path: Path) -> None:
+    """Hung at connect, banner, login and reading: each is a timeout, in time, with its threads and sockets gone."""
+    points = {"no_banner": "banner", "auth_hang": "logging in", "stall": "reading", "deaf": "connecting"}
+    context = make_context(tmp_path, attempts=1, connect_timeout_s=100, deadline_s=200)
+    devices = {point: SimulatedDevice(point, fault=point if point != "deaf" else "") for point in points}
+    with Fleet(devices.values()) as fleet, deaf_port() as deaf:
+        threads, files = our_threads(), open_files()
+        requests = [
+            request_for(fleet, device, deadline_s=DEADLINE_S, **({"port": deaf} if point == "deaf" else {}))
+            for point, device in devices.items()
+            for _ in range(EACH)
+        ]
+        with ThreadPoolExecutor(len(requests)) as pool:
+            outcomes = list(pool.map(timed, requests, [context] * len(requests)))
+        assert Counter((result.device, result.error) for result, _ in outcomes) == dict.fromkeys(
+            ((point, "timeout") for point in points), EACH
+        )
+        assert [
+            result.error_message for result, _ in outcomes if points[result.device] not in result.error_message
+        ] == []
+        assert max(took for _, took in outcomes) < DEADLINE_S + SLACK_S
+        assert len(deadline.ALARMS) == 0
+        # The fleet's own ends of the connections close a moment later.
+        wait_until(
+            lambda: our_threads() == threads and open_files() <= files + 1,
+            10,
+            or_say=lambda: f"threads {threads} became {our_threads()}, files {files} became {open_files()}",
+        )
+
+
+def test_running_sessions_end_at_once_when_the_worker_stops(tmp_path: Path) -> None:
+    device = SimulatedDevice("r1", fault="stall")
+    context = make_context(tmp_path)
+    with Fleet([device]) as fleet, ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(collect, request_for(fleet, device), context) for _ in range(4)]
+        wait_until(lambda: device.readings == 4, 20, or_say=lambda: f"{device.readings} of 4 sessions are reading")
+        began = time.monotonic()
+        assert interrupt_all(CollectionInterrupted("stopping")) == 4
+        for session in running:
+            with pytest.raises(CollectionInterrupted):
+                session.result(timeout=5)
+        assert time.monotonic() - began < 2
