@@ -1,0 +1,58 @@
+# The two commands of the README are `make demo` and `make test`; each sets up what it needs.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCK   := packaging/requirements.lock
+
+# What the tests start by themselves. Debian's own services of these packages need not run.
+TEST_PACKAGES := redis-server rabbitmq-server postgresql openssh-server frr
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint check lock clean
+
+help:
+	@echo 'make demo    see it all work on a simulated fleet, in under a minute'
+	@echo 'make test    every test, with real servers (installed through apt when missing)'
+	@echo 'make lint    ruff and mypy'
+	@echo 'make check   lint, and the tests that need no servers'
+	@echo 'make venv    the virtual environment in $(VENV)'
+	@echo 'make lock    resolve pyproject.toml anew into $(LOCK)'
+	@echo 'make clean   remove the virtual environment and every cache'
+
+venv: $(VENV)/.complete
+
+# Every wheel is checked against the lock's hashes; only then comes DeviceVault itself, in place.
+$(VENV)/.complete: pyproject.toml $(LOCK)
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || packaging/ensure-packages python3-venv
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --requirement $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+
+demo: venv
+	$(BIN)/devicevault demo
+
+test: venv
+	@packaging/ensure-packages $(TEST_PACKAGES)
+	$(BIN)/pytest -m 'not services' -n auto $(PYTEST_ARGS)
+	CI=true $(BIN)/pytest -m services $(PYTEST_ARGS)
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+check: lint
+	$(BIN)/pytest -m 'not services' -n auto $(PYTEST_ARGS)
+
+lock:
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || packaging/ensure-packages python3-venv
+	$(PYTHON) -m venv .cache/pip-tools
+	.cache/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
+	.cache/pip-tools/bin/pip-compile --quiet --extra demo --extra dev --allow-unsafe --generate-hashes \
+	  --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  --output-file $(LOCK) pyproject.toml
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
