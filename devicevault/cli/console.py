@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 WIDE: Final = 1000
 PLAIN_WIDTH: Final = 120
 
+#: Control characters made visible: what a device says must not move the cursor or rename the window.
+_VISIBLE: Final = (
+    {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\t\n"}
+    | {0x7F: 0x2421}
+    | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+)
+
 STATUS_STYLES: Final[Mapping[str, str]] = {
     "success": "green",
     "queued": "cyan",
@@ -38,8 +45,9 @@ STATUS_STYLES: Final[Mapping[str, str]] = {
 def console() -> Console:
     """The terminal (or file, or pipe) a command writes its answer to.
 
-    Colours on a terminal only, and never where ``NO_COLOR`` is set. Square brackets are text, not
-    markup: names and messages of devices are printed as they are. Use ``style=`` and ``rich.text.Text``.
+    Colours on a terminal only, and never where ``NO_COLOR`` is set. Square brackets are text, not markup, and
+    control characters are made visible: names and messages of devices can do no harm. For colours use
+    ``style=`` and ``rich.text.Text``.
     """
     return _console(stderr=False, width=PLAIN_WIDTH)
 
@@ -94,6 +102,9 @@ def _console(*, stderr: bool, width: int) -> Console:
         def on_broken_pipe(self) -> None:
             # rich would exit with 1, which says that devices failed.
             raise BrokenPipeError
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(text.translate(_VISIBLE), **options)
 
     stream = sys.stderr if stderr else sys.stdout
     is_plain = not stream.isatty() and "COLUMNS" not in os.environ
