@@ -117,28 +117,34 @@ def create_keys(vault: VaultSettings) -> str:
         raise ConfigurationError([Fault(str(path), "the key is already there", fix) for path in there])
     private = PrivateKey.generate()
     public_bytes = bytes(private.public_key)
-    with _all_or_none(files):
-        _write_key(vault.private_key, PRIVATE, bytes(private))
-        _write_key(vault.public_key, PUBLIC, public_bytes)
-        _write_key(vault.digest_key, DIGEST, secrets.token_bytes(KEY_BYTES))
+    with _all_or_none() as written:
+        for path, kind, key in (
+            (vault.private_key, PRIVATE, bytes(private)),
+            (vault.public_key, PUBLIC, public_bytes),
+            (vault.digest_key, DIGEST, secrets.token_bytes(KEY_BYTES)),
+        ):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            written.append(path)
+            _write_key(descriptor, kind, key)
         _give_to_daemons(vault.digest_key)
     return key_id(public_bytes)
 
 
 @contextlib.contextmanager
-def _all_or_none(files: tuple[Path, ...]) -> Iterator[None]:
+def _all_or_none() -> Iterator[list[Path]]:
+    """Remove the files written so far when one fails; never one that somebody else made in the meantime."""
+    written: list[Path] = []
     try:
-        yield
+        yield written
     except OSError as error:
-        for path in files:
+        for path in written:
             path.unlink(missing_ok=True)
-        place = str(error.filename or files[0])
+        problem = f"the keys can't be written: {error.strerror}"
         fix = "run as root, and see that the folder exists and is not full"
-        raise ConfigurationError(Fault(place, f"can't be written: {error.strerror}", fix)) from None
+        raise ConfigurationError(Fault(str(error.filename or written[-1]), problem, fix)) from None
 
 
-def _write_key(path: Path, kind: KeyKind, key: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _write_key(descriptor: int, kind: KeyKind, key: bytes) -> None:
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(f"# DeviceVault: {kind.purpose}.\n{kind.label} {base64.b64encode(key).decode()}\n")
         file.flush()

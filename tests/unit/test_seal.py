@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import stat
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Literal
@@ -181,6 +183,35 @@ def test_keys_that_can_not_all_be_written_leave_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="can't be written"):
         create_keys(vault)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_who_make_keys_at_once_do_not_spoil_each_others(tmp_path: Path) -> None:
+    """Each either makes all three, or none and takes away none: what is there in the end is one whole set."""
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom devicevault.settings import VaultSettings\n"
+        "from devicevault.vault_keys import create_keys\nfolder = Path(sys.argv[1])\n"
+        "vault = VaultSettings(public_key=folder / 'vault.pub', private_key=folder / 'vault.key',"
+        " digest_key=folder / 'vault.digest')\n"
+        "print('ready', flush=True)\nsys.stdin.readline()\nprint(create_keys(vault))\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("\n")
+        child.stdin.flush()
+    said = [child.communicate() for child in children]
+    made = [out.strip() for out, _ in said if out.strip()]
+    settings = vault_in(tmp_path)
+    assert made == [key_id(read_key(settings.vault.public_key, PUBLIC))]
+    assert all("already there" in err or "File exists" in err for out, err in said if not out.strip())
+    assert Opener.from_settings(settings).open(*Sealer.from_settings(settings).seal(ORIGINAL)) == ORIGINAL
 
 
 @pytest.mark.parametrize(("name", "kind"), [("private_key", PRIVATE), ("digest_key", DIGEST)])
