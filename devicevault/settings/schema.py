@@ -101,7 +101,11 @@ class SshSettings(Table):
     @property
     def lock_horizon_s(self) -> float:
         """Seconds after which a device's lock is renewed no more: every attempt's session, and time to publish."""
-        return self.attempts * self.deadline_s + PUBLISH_ALLOWANCE_S
+        return self.lock_horizon_for(self.deadline_s)
+
+    def lock_horizon_for(self, deadline_s: float) -> float:
+        """As ``lock_horizon_s``, for a device with a deadline of its own."""
+        return self.attempts * deadline_s + PUBLISH_ALLOWANCE_S
 
 
 class QueueSettings(Table):
