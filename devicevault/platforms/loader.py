@@ -107,8 +107,11 @@ def _digest(data: Mapping[str, Any]) -> str:
 
 def _faults(document: TomlDocument, error: ValidationError) -> list[Fault]:
     faults: list[Fault] = []
-    for item in error.errors(include_url=False, include_input=False):
+    items = error.errors(include_url=False, include_input=False)
+    for item in items:
         keys = item["loc"]
+        if any(other["loc"][: len(keys)] == keys and len(other["loc"]) > len(keys) for other in items):
+            continue  # A list is called too short for lack of the entry that is wrong.
         message = item["msg"].removeprefix("Value error, ")
         fix = ""
         if item["type"] == "extra_forbidden":

@@ -17,7 +17,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidato
 #: the session only.
 _CHANGES = re.compile(
     r"conf(ig(ure)?)?\b|system-view\b|set (?!cli )|write\b|copy\b|commit\b|save\b|reload\b|reboot\b|delete\b|erase\b|"
-    r"del\b|rm\b|add\b|remove\b|import\b|restore\b|edit\b|execute\b|request\b|clear\b"
+    r"del\b|rm\b|add\b|remove\b|import\b|restore\b|edit\b|execute\b|request\b|clear\b|"
+    # RouterOS: a menu's path, then the verb.
+    r"/.*\b(?:add|set|unset|remove|move|enable|disable|edit|import|load|reset\S*|reboot|shutdown|install|upgrade)\b"
 )
 
 
@@ -34,7 +36,7 @@ def _compile(value: Any) -> re.Pattern[str]:
 
 def _harmless(command: str) -> str:
     for part in re.split(r"[|;&\n'\"`(]+", command.casefold()):
-        if _CHANGES.match(part.strip().lstrip("/")):
+        if _CHANGES.match(part.strip()) or _CHANGES.match(part.strip().lstrip("/")):
             raise ValueError(f"{command!r} may change the device; a page only reads")
     if re.search(r"(?<!2)>(?!&)", command):
         raise ValueError(f"{command!r} may write a file; a page only reads")

@@ -1,0 +1,183 @@
+"""Platform pages: found, read, and refused with every fault at its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from devicevault.cli import main
+from devicevault.demo.dialects import CHANGES
+from devicevault.errors import ConfigurationError, ExitCode, PlatformUnknown
+from devicevault.platforms import Platforms
+from devicevault.platforms.describe import markdown_table
+
+PAGES = Platforms.load()
+PAGE = """\
+title = "Example"
+[session]
+driver = "cisco_ios"
+prompt = '\\S+# ?'
+[[artifacts]]
+commands = ["show running-config"]
+[complete]
+ends_with = '^end\\Z'
+"""
+
+
+def faults(folder: Path, text: str, name: str = "example.toml") -> list[str]:
+    (folder / name).write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        Platforms.load(folder)
+    return [str(fault).removeprefix(f"{folder}/") for fault in raised.value.faults]
+
+
+def test_the_twelve_platforms_and_noop_are_there() -> None:
+    assert PAGES.names() == (
+        "arista_eos", "aruba_aoscx", "cisco_asa", "cisco_ios", "cisco_nxos", "fortinet_fortios", "frr", "hp_comware",
+        "juniper_junos", "linux", "mikrotik_routeros", "noop", "vyos",
+    )  # fmt: skip
+
+
+def test_every_driver_is_one_netmiko_has() -> None:
+    from netmiko.ssh_dispatcher import CLASS_MAPPER
+
+    assert [page.session.driver for page in PAGES if page.session.driver not in CLASS_MAPPER] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_types_nothing_that_changes_a_device(page) -> None:  # type: ignore[no-untyped-def]
+    commands = [
+        *page.session.pager_off,
+        page.session.leave,
+        *(command for source in page.artifacts for command in source.commands),
+        *(source.command for source in page.facts),
+    ]
+    assert [command for command in commands if CHANGES.fullmatch(command)] == []
+
+
+def test_a_page_of_ones_own_is_added_or_takes_the_place_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "example.toml").write_text(PAGE)
+    (tmp_path / "cisco_ios.toml").write_text(PAGE)
+    (tmp_path / ".hidden.toml").write_text("not TOML")
+    pages = Platforms.load(tmp_path)
+    assert pages.get("example").title == "Example"
+    assert pages.get("cisco_ios").title == "Example"
+    assert len(pages.names()) == len(PAGES.names()) + 1
+
+
+def test_a_folder_of_ones_own_need_not_exist(tmp_path: Path) -> None:
+    assert Platforms.load(tmp_path / "missing").names() == PAGES.names()
+
+
+def test_an_unknown_platform_names_the_nearest() -> None:
+    with pytest.raises(PlatformUnknown, match="did you mean 'cisco_ios'"):
+        PAGES.get("cisco_iso")
+
+
+def test_every_fault_of_every_page_is_told_at_its_line(tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_text(PAGE.replace('driver = "cisco_ios"\n', ""))
+    told = faults(tmp_path, PAGE.replace("title", "titel").replace("\\S+#", "(") + "endswith = 'x'\n")
+    assert told == [
+        "example.toml: title: is missing",
+        "example.toml:4: session.prompt: not a regular expression: missing ), unterminated subpattern at position 0",
+        "example.toml:9: complete.endswith: there is no such key; did you mean 'ends_with'?",
+        "example.toml:1: titel: there is no such key; did you mean 'title'?",
+        "other.toml:2: session.driver: is missing",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["configure terminal", "conf t", "system-view", "write memory", "copy run start", "set output standard", "reload",
+     "show run | save file", "show run; write", "/system reset; /import x", "show run > flash:x", "sh -c 'rm x'",
+     "execute reboot", "/ip address add x=1", "show run\\nwrite"],
+)  # fmt: skip
+def test_a_page_that_would_change_a_device_is_refused(command: str, tmp_path: Path) -> None:
+    [told] = faults(tmp_path, PAGE.replace("show running-config", command))
+    assert re.search("may change the device|may write a file|is one line", told)
+
+
+def test_a_page_that_proves_nothing_is_refused(tmp_path: Path) -> None:
+    [told] = faults(tmp_path, PAGE.replace("ends_with = '^end\\Z'", "must_have = ['^version']"))
+    assert told.startswith("example.toml:7: complete: nothing here proves a configuration whole")
+
+
+@pytest.mark.parametrize("name", ["Example.toml", "ex-ample.toml", "1.toml"])
+def test_a_page_of_an_impossible_name_is_refused(name: str, tmp_path: Path) -> None:
+    [told] = faults(tmp_path, PAGE, name)
+    assert "can't be a platform's name" in told
+
+
+@pytest.mark.parametrize("key", ["name", "digest"])
+def test_what_the_loader_fills_in_is_not_the_pages_to_say(key: str, tmp_path: Path) -> None:
+    [told] = faults(tmp_path, f'{key} = "x"\n{PAGE}')
+    assert told.startswith(f"example.toml:1: {key}: ")
+
+
+def test_a_digest_follows_the_rules_and_not_the_comments(tmp_path: Path) -> None:
+    digests = []
+    for text in (PAGE, "# a comment\n" + PAGE, 'volatile = ["x"]\n' + PAGE):
+        (tmp_path / "example.toml").write_text(text)
+        digests.append(Platforms.load(tmp_path).get("example").digest)
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_documentation_lists_the_pages_as_they_are() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "platforms.md").read_text()
+    _, _, rest = text.partition("<!-- platforms -->\n")
+    table, _, _ = rest.partition("<!-- /platforms -->")
+    assert table == markdown_table(PAGES), "run `devicevault platforms list --markdown` and paste it there"
+
+
+def test_the_example_in_the_documentation_is_a_good_page(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "platforms.md").read_text()
+    example = text.partition("```toml\n")[2].partition("```")[0]
+    (tmp_path / "example.toml").write_text(example)
+    assert Platforms.load(tmp_path).get("example").title == "Example switch"
+
+
+def devicevault(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    config = folder / "config.toml"
+    config.write_text(f'platforms_dir = "{folder}/pages"\n')
+    result = CliRunner().invoke(main, ["--config", str(config), "platforms", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_list_is_for_people_and_for_programs(tmp_path: Path) -> None:
+    code, out, _ = devicevault(tmp_path, "list")
+    assert code == ExitCode.DONE
+    assert all(name in out for name in PAGES.names())
+    _, out, _ = devicevault(tmp_path, "list", "--json")
+    assert [page["name"] for page in json.loads(out)] == list(PAGES.names())
+    _, out, _ = devicevault(tmp_path, "list", "--markdown")
+    assert out == markdown_table(PAGES)
+
+
+def test_show_tells_commands_and_rules(tmp_path: Path) -> None:
+    code, out, _ = devicevault(tmp_path, "show", "hp_comware")
+    assert code == ExitCode.DONE
+    assert "display current-configuration" in out
+    assert "it ends with `return`" in out
+
+
+def test_show_of_an_unknown_platform_is_a_usage_error(tmp_path: Path) -> None:
+    code, _, err = devicevault(tmp_path, "show", "cisco_iso")
+    assert code == ExitCode.USAGE
+    assert "did you mean 'cisco_ios'" in err
+
+
+def test_try_tells_whether_a_file_is_whole_and_shows_it_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "r1.txt"
+    file.write_bytes(b"version 17.9\r\nhostname r1\r\nenable secret 9 cAnArY\r\nend\r\n")
+    code, out, err = devicevault(tmp_path, "try", "cisco_ios", str(file))
+    assert (code, out) == (0, "version 17.9\nhostname r1\nenable secret 9 <secret hidden>\nend\n")
+    assert "1 secrets hidden" in err
+    file.write_bytes(b"version 17.9\nhostname r1\nenable secret 9 cAnArY\n")
+    code, out, err = devicevault(tmp_path, "try", "cisco_ios", str(file))
+    assert (code, out) == (ExitCode.DEVICES_FAILED, "")
+    assert "it does not end with 'end'" in err
+    assert "cAnArY" not in err
