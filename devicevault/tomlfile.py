@@ -32,6 +32,7 @@ _FIXES: Final = {
     "Expected '=' after a key": "write KEY = VALUE; a key with spaces or other signs stands in double quotes",
     "Expected newline": "one KEY = VALUE on each line; text stands in double quotes",
     "Cannot overwrite a value": "a name is either one value or a table, and is there only once",
+    "Cannot declare": "a name is either one value or a table, and is there only once",
     "Invalid statement": "a line is KEY = VALUE, [TABLE] or # COMMENT",
 }
 

@@ -15,25 +15,27 @@ import tomli
 #: The parts of a dotted key; after an array of tables, the index of its element.
 KeyPath: TypeAlias = tuple[str | int, ...]
 
-_PART: Final = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
-_KEY: Final = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
+# All repetitions are possessive (``*+``): hostile text must not make them backtrack.
+_PART: Final = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\[^\n])*+"|'[^'\n]*+')"""
+_KEY: Final = rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+"
 _STATEMENT: Final = re.compile(
-    rf"[ \t]*(?:\[(?P<array>\[)?[ \t]*(?P<table>{_KEY})[ \t]*\](?(array)\])|(?P<key>{_KEY})[ \t]*=)"
+    rf"[ \t]*+(?:\[(?P<array>\[)?[ \t]*+(?P<table>{_KEY})[ \t]*+\](?(array)\])|(?P<key>{_KEY})[ \t]*+=)"
 )
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PARTS: Final = re.compile(_PART)
 _REST_OF_LINE: Final = re.compile(r"[^\n]*\n?")
 #: The value of most lines: a string or a plain word, perhaps with a comment.
 _SIMPLE_VALUE: Final = re.compile(
-    r"""[ \t]*(?:"(?!"")[^"\\\n]*"|'(?!'')[^'\n]*'|[^"'\[{\#\n]*)[ \t]*(?:\#[^\n]*)?(?:\n|\Z)"""
+    r"""[ \t]*+(?:"(?!"")[^"\\\n]*+"|'(?!'')[^'\n]*+'|[^"'\[{\#\n]*+)[ \t]*+(?:\#[^\n]*+)?(?:\n|\Z)"""
 )
+#: A piece of any other value. A string that is never closed ends with the line, or with the text.
 _VALUE_TOKEN: Final = re.compile(
-    r'"""(?:[^\\]|\\.)*?"{3,5}(?!")'
-    r"|'''.*?'{3,5}(?!')"
-    r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'[^'\n]*'"
-    r"|\#[^\n]*"
-    r"|[^\"'\#\[\]{}\n]+"
+    r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)'
+    r"|'''(?:[^']|'(?!''))*+(?:'{3,5}|\Z)"
+    r'|"(?:[^"\\\n]|\\[^\n])*+"?'
+    r"|'[^'\n]*+'?"
+    r"|\#[^\n]*+"
+    r"|[^\"'\#\[\]{}\n]++"
     r"|.",
     re.DOTALL,
 )
