@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -93,10 +95,10 @@ class Process:
                 raise ServerFailedError(f"{self.command[0]} did not start:\n{self.log_tail()}")
             time.sleep(POLL_S)
 
-    def stop(self) -> None:
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         if self.process is None:
             return
-        self.process.terminate()
+        self.process.send_signal(number)
         try:
             self.process.wait(STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -264,7 +266,8 @@ class PostgreSQLServer:
         self.process.start(self._answers)
 
     def stop(self) -> None:
-        self.process.stop()
+        # "Fast": to SIGTERM it would wait for every client to leave.
+        self.process.stop(signal.SIGINT)
 
     def kill(self) -> None:
         self.process.kill()
@@ -279,34 +282,29 @@ def postgresql_server(folder: Path) -> Iterator[PostgreSQLServer]:
     """A PostgreSQL cluster; run as the user postgres where the tests run as root, whom PostgreSQL refuses."""
     binaries = newest_postgresql()
     user = "postgres" if os.geteuid() == 0 else ""
-    data = folder / "data"
-    data.mkdir()
-    # fsync protects from power cuts, not from kill -9: without it the tests are quicker and still honest.
-    options = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
-    if user:
-        for path in (folder, data):
-            shutil.chown(path, user)
-        _let_through(folder)
-    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"]
-    initdb += ["--locale=C.UTF-8"]
-    group = pwd.getpwnam(user).pw_gid if user else None
-    subprocess.run(
-        initdb,
-        cwd=folder,
-        user=user or None,
-        group=group,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=START_WITHIN_S,
-    )
-    port = free_port()
-    command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options]
-    server = PostgreSQLServer(port, Process(command, folder / "postgresql.log", user=user), binaries / "psql")
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+    with _folder_for(user, folder) as place:
+        data = place / "data"
+        # fsync protects from power cuts, not from kill -9: without it the tests are quicker and still honest.
+        options = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={data}"]
+        initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"]
+        initdb += ["--locale=C.UTF-8"]
+        subprocess.run(
+            initdb,
+            cwd=place,
+            user=user or None,
+            group=pwd.getpwnam(user).pw_gid if user else None,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            timeout=START_WITHIN_S,
+        )
+        port = free_port()
+        command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *options]
+        server = PostgreSQLServer(port, Process(command, place / "postgresql.log", user=user), binaries / "psql")
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def newest_postgresql() -> Path:
@@ -317,11 +315,15 @@ def newest_postgresql() -> Path:
     return found[-1].parent
 
 
-def _let_through(folder: Path) -> None:
-    """pytest keeps its folders to their owner; another user must be able to pass through them."""
-    for parent in folder.parents:
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)
+@contextmanager
+def _folder_for(user: str, folder: Path) -> Iterator[Path]:
+    """``folder``, or one of the user's own outside it: pytest closes its folders to other users at every start."""
+    if not user:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="devicevault-postgresql-") as outside:
+        shutil.chown(outside, user)
+        yield Path(outside)
 
 
 def _needs(program: Path, package: str) -> None:

@@ -125,7 +125,7 @@ def device_states(
             latest=_summary(row, device.device_id) if row else None,
             last_success_at=last_success_at,
         )
-        for device, row, last_success_at in session.execute(query).tuples()
+        for device, row, last_success_at in session.execute(query)
         if wanted is None or device.device_id in wanted
     ]
 
@@ -148,7 +148,7 @@ def run_progress(session: Session, run_id: str) -> dict[str, int]:
         .where(DeviceBackupResult.run_id == run_id)
         .group_by(DeviceBackupResult.status)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def device_results(session: Session, device: Device, *, limit: int) -> list[ResultSummary]:
@@ -219,7 +219,7 @@ def pinned_host_keys(session: Session, device_ids: Sequence[str]) -> dict[str, t
     pinned: dict[str, tuple[str, ...]] = {}
     for some in chunks(device_ids):
         query = select(Device.device_id, Device.host_key).where(Device.device_id.in_(some), Device.host_key != "")
-        pinned.update((device_id, (key,)) for device_id, key in session.execute(query).tuples())
+        pinned.update((device_id, (key,)) for device_id, key in session.execute(query))
     return pinned
 
 
@@ -243,7 +243,7 @@ def _revision_row(session: Session, device: Device, artifact: str, number: int |
 
 
 def _summaries(session: Session, query: Select[DeviceBackupResult, str]) -> list[ResultSummary]:
-    rows = session.execute(query.options(defer(DeviceBackupResult.log))).tuples()
+    rows = session.execute(query.options(defer(DeviceBackupResult.log)))
     return [_summary(row, device_id) for row, device_id in rows]
 
 

@@ -1,7 +1,7 @@
 """Make sure that rows are there, and find many of them at once.
 
-Two consumers and a dispatcher may write at the same time: rows are inserted where they are missing and then
-locked in one order, so that they wait for each other instead of failing.
+Two consumers and a dispatcher may write at the same time: rows are inserted where they are missing and
+locked in the order of their keys, so that they wait for each other instead of failing.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 
 def insert_missing(session: Session, model: type[Base], rows: Iterable[dict[str, Any]], key: str) -> None:
-    """Insert those of ``rows`` whose ``key`` is not in the table, in the key's order."""
-    ordered = sorted(rows, key=lambda row: str(row[key]))
-    if not ordered:
+    """Insert those of ``rows`` whose ``key`` is not in the table, in their order."""
+    rows = list(rows)
+    if not rows:
         return
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(insert(model).on_conflict_do_nothing(index_elements=[key]), ordered)
+    session.execute(insert(model).on_conflict_do_nothing(index_elements=[key]), rows)
 
 
 def locked_by(

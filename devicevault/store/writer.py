@@ -7,7 +7,7 @@ among the rest the first stands, but ``lost`` and ``expired`` yield to anything 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -60,7 +60,8 @@ def open_run(session: Session, *, asked_by: str, kind: str = "manual", requested
 def queue_requests(session: Session, run_id: str, requests: Sequence[CollectRequest]) -> None:
     """Write a ``queued`` row for each request, before it is sent. The devices take the names they have now."""
     now = datetime.now(UTC)
-    insert_missing(session, Device, [_new_device(request, now) for request in requests], "device_id")
+    in_order = sorted(requests, key=lambda request: request.device_id)
+    insert_missing(session, Device, [_new_device(request, now) for request in in_order], "device_id")
     devices = locked_by(session, Device, Device.device_id, (request.device_id for request in requests))
     for request in requests:
         _rename(devices[request.device_id], request)
@@ -81,7 +82,7 @@ def queue_requests(session: Session, run_id: str, requests: Sequence[CollectRequ
         for request in requests
     ]
     insert_missing(session, DeviceBackupResult, rows, "task_id")
-    _point_to_newest(session, run_id)
+    _point_to_newest(session, run_id, devices.values())
     session.execute(
         update(CollectionRun)
         .where(CollectionRun.run_id == run_id)
@@ -154,7 +155,7 @@ def _ensure_runs(session: Session, results: Sequence[CollectResult]) -> None:
             "kind": result.task_identifier.partition(":")[0] or "unknown",
             "requested_at": result.initiated_at,
         }
-        for run_id, result in wanted.items()
+        for run_id, result in sorted(wanted.items())
         if run_id not in known
     ]
     insert_missing(session, CollectionRun, rows, "run_id")
@@ -164,7 +165,7 @@ def _ensure_devices(session: Session, results: Sequence[CollectResult]) -> dict[
     wanted = {storable(result.device_id): result for result in results}
     known = set(session.scalars(select(Device.device_id).where(Device.device_id.in_(wanted))))
     now = datetime.now(UTC)
-    new = [_new_device(result, now) for device_id, result in wanted.items() if device_id not in known]
+    new = [_new_device(result, now) for device_id, result in sorted(wanted.items()) if device_id not in known]
     insert_missing(session, Device, new, "device_id")
     return locked_by(session, Device, Device.device_id, wanted)
 
@@ -185,7 +186,7 @@ def _ensure_rows(
             "group": storable(result.group),
             "requested_at": result.initiated_at,
         }
-        for task_id, result in wanted.items()
+        for task_id, result in sorted(wanted.items())
         if task_id not in known
     ]
     insert_missing(session, DeviceBackupResult, new, "task_id")
@@ -232,20 +233,16 @@ def _is_newer(session: Session, row: DeviceBackupResult, than_id: int | None) ->
     return than is None or (row.requested_at, row.id) >= (than.requested_at, than.id)
 
 
-def _point_to_newest(session: Session, run_id: str) -> None:
+def _point_to_newest(session: Session, run_id: str, devices: Iterable[Device]) -> None:
     """Make the rows of this run the newest ones of their devices."""
-    newest = (
-        select(func.max(DeviceBackupResult.id))
-        .where(DeviceBackupResult.device_pk == Device.id, DeviceBackupResult.run_id == run_id)
-        .scalar_subquery()
+    query = (
+        select(DeviceBackupResult.device_pk, func.max(DeviceBackupResult.id))
+        .where(DeviceBackupResult.run_id == run_id)
+        .group_by(DeviceBackupResult.device_pk)
     )
-    of_this_run = select(DeviceBackupResult.device_pk).where(DeviceBackupResult.run_id == run_id)
-    session.execute(
-        update(Device)
-        .where(Device.id.in_(of_this_run))
-        .values(latest_result_id=newest)
-        .execution_options(synchronize_session=False)
-    )
+    newest = dict(session.execute(query).all())
+    for device in devices:
+        device.latest_result_id = newest.get(device.id, device.latest_result_id)
 
 
 def _new_device(message: CollectRequest | CollectResult, now: datetime) -> dict[str, object]:
