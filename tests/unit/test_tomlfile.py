@@ -21,8 +21,7 @@ PATH = Path("devices.toml")
 
 def faults_in(text: str) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
-        document = parse_toml(PATH, text)
-        raise ConfigurationError(document.duplicates)
+        parse_toml(PATH, text)
     return [str(fault) for fault in caught.value.faults]
 
 
@@ -141,13 +140,16 @@ KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), mi
 VALUES = st.one_of(
     st.integers(-9, 9).map(str),
     st.text(alphabet='a#[]="{}', max_size=8).map(json.dumps),
-    st.sampled_from(['"""\n[t]\na = 1\n"""', "'''\n# x\n[[t]]\n'''", '[\n"]",\n# ]\n]', "{ a = 1 }", "'\"'", '""', "''"]),
+    st.sampled_from(
+        ['"""\n[t]\na = 1\n"""', "'''\n# x\n[[t]]\n'''", '[\n"]",\n# ]\n]', "{ a = 1 }", "'\"'", '""', "''"]
+    ),
 )
 
 
 @given(st.dictionaries(KEYS, st.dictionaries(KEYS, VALUES, max_size=4), max_size=5), st.integers(0, 2))
 def test_the_scanner_finds_every_line_the_parser_reads(tables: dict[str, dict[str, str]], blanks: int) -> None:
-    text, expected, line = "", {}, 1
+    text, line = "", 1
+    expected: dict[tuple[str, ...], int] = {}
     for table, values in tables.items():
         expected[table,] = line
         pieces = [f"[{json.dumps(table, ensure_ascii=False)}] # x"]
@@ -162,7 +164,7 @@ def test_the_scanner_finds_every_line_the_parser_reads(tables: dict[str, dict[st
     assert tomlscan.duplicates(text) == []
 
 
-@given(st.text(alphabet='ab.=[]{}"\'#\n\\ ', max_size=120))
+@given(st.text(alphabet="ab.=[]{}\"'#\n\\ ", max_size=120))
 @settings(max_examples=500)
 def test_whatever_the_text_only_a_configuration_error_is_raised(text: str) -> None:
     try:
