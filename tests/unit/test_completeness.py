@@ -152,3 +152,11 @@ def test_no_cut_agrees_with_the_whole_where_there_is_none(name: str) -> None:
         cut = "\n".join(lines[:count])
         with pytest.raises(OutputTruncated):
             agree(page, normalise(page, cut), normalise(page, whole))
+
+
+def test_a_configuration_that_is_read_twice_begins_as_one() -> None:
+    """A banner or a syslog line alone, twice the same, is no configuration."""
+    for page in PAGES:
+        if page.complete.read_twice:
+            with pytest.raises(OutputTruncated):
+                judge(page, "Connection will be closed in 5 minutes\n")

@@ -48,8 +48,9 @@ def test_every_driver_is_one_netmiko_has() -> None:
     assert [page.session.driver for page in PAGES if page.session.driver not in CLASS_MAPPER] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_types_nothing_that_changes_a_device(page) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("name", PAGES.names())
+def test_a_page_types_nothing_that_changes_a_device(name: str) -> None:
+    page = PAGES.get(name)
     commands = [
         *page.session.pager_off,
         page.session.leave,
