@@ -39,7 +39,9 @@ class Application(Celery):  # type: ignore[misc]  # Celery is untyped
         """Takes these settings instead of loading them; whatever was configured before is forgotten."""
         with self._own_lock:
             self._own_settings = settings
-        self.config_from_object(configuration(settings), force=self.configured)
+        # Celery reads its configuration when it is next needed: on_configure.
+        self.configured = False
+        self._conf = None
 
     def on_configure(self) -> None:
         """Called by Celery when it needs its configuration for the first time."""
