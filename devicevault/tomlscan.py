@@ -83,6 +83,8 @@ def first_lines(text: str) -> dict[KeyPath, int]:
     """The line on which each table header and key stands first."""
     lines: dict[KeyPath, int] = {}
     for statement in statements(text):
+        if isinstance(statement.path[-1], int):
+            lines.setdefault(statement.path[:-1], statement.line)
         lines.setdefault(statement.path, statement.line)
     return lines
 

@@ -103,7 +103,10 @@ def _cells(line: str, delimiter: str) -> list[str]:
     # With a colon it is a router.db, which knows no quotes: one in a password column is a character like others.
     if '"' not in line or delimiter == ":":
         return line.split(delimiter)
-    return next(csv.reader([line], delimiter=delimiter))
+    try:
+        return next(csv.reader([line.replace("\r", " ")], delimiter=delimiter))
+    except csv.Error:
+        return line.split(delimiter)
 
 
 def _is_heading(row: _Row, columns: Collection[str]) -> bool:

@@ -1,0 +1,134 @@
+"""``devicevault devices`` lists and checks; the samples in ``etc`` are right."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from devicevault.cli import main
+from devicevault.credentials import CredentialStore
+from devicevault.errors import ExitCode
+from devicevault.inventory import load_inventory
+from devicevault.platforms import Platforms
+from devicevault.settings import Settings
+
+ETC = Path(__file__).parents[2] / "etc"
+
+INVENTORY = """
+[defaults]
+platform = "cisco_ios"
+[groups.dmz]
+[devices.core-sw1]
+address = "192.0.2.1"
+tags = ["core"]
+[devices.edge-fw1]
+address = "2001:db8::1"
+port = 2222
+platform = "fortinet_fortios"
+group = "dmz"
+enabled = false
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "config.toml").write_text(
+        f'credentials_file = "{tmp_path}/credentials.toml"\n[inventory]\npath = "{tmp_path}/devices.toml"\n'
+    )
+    (tmp_path / "devices.toml").write_text(INVENTORY)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["--config", str(folder / "config.toml"), "devices", *arguments])
+
+
+def test_list_shows_each_device_on_a_line(folder: Path) -> None:
+    result = run(folder, "list")
+    assert result.exit_code == ExitCode.DONE, result.output
+    lines = [line.split() for line in result.stdout.splitlines() if "-" in line and "──" not in line]
+    assert lines == [
+        ["core-sw1", "192.0.2.1", "cisco_ios", "default", "default", "core"],
+        ["edge-fw1", "[2001:db8::1]:2222", "fortinet_fortios", "dmz", "default", "not", "enabled"],
+    ]
+
+
+def test_list_as_json_holds_all_that_a_device_is(folder: Path) -> None:
+    (device,) = json.loads(run(folder, "list", "--group", "dmz", "--json").stdout)
+    assert device == {
+        "name": "edge-fw1",
+        "device_id": "edge-fw1",
+        "address": "2001:db8::1",
+        "platform": "fortinet_fortios",
+        "port": 2222,
+        "group": "dmz",
+        "credentials": ["default"],
+        "enabled": False,
+        "tags": [],
+        "options": {},
+        "algorithms": None,
+        "deadline_s": None,
+    }
+
+
+def test_list_of_an_unknown_tag_is_a_usage_error(folder: Path) -> None:
+    result = run(folder, "list", "--tag", "cord")
+    assert result.exit_code == ExitCode.USAGE
+    assert "no device has the tag 'cord'; did you mean 'core'?" in result.stderr
+
+
+def test_check_of_a_sound_inventory_says_what_was_not_checked(folder: Path) -> None:
+    result = run(folder, "check")
+    assert result.exit_code == ExitCode.DONE, result.output
+    assert "2 devices, no fault" in result.stdout
+    assert "by group: default 1, dmz 1" in result.stdout
+    assert "credentials not checked" in result.stdout
+
+
+def test_check_tells_faults_of_credentials_and_inventory_together(folder: Path) -> None:
+    (folder / "devices.toml").write_text(INVENTORY.replace("cisco_ios", "cisco_iox"))
+    (folder / "credentials.toml").write_text('[credentials.default]\npassword = "hunter2"\n')
+    (folder / "credentials.toml").chmod(0o640)
+    result = run(folder, "check")
+    assert result.exit_code == ExitCode.CONFIGURATION
+    assert re.findall(r"(\w+\.toml:\d+): (\S+):", result.stderr) == [
+        ("credentials.toml:1", "credentials.default"),
+        ("devices.toml:3", "defaults.platform"),
+    ]
+    as_json = run(folder, "check", "--json")
+    assert as_json.exit_code == ExitCode.CONFIGURATION
+    faults = json.loads(as_json.stdout)["faults"]
+    assert [(fault["line"], fault["key"]) for fault in faults] == [(1, "credentials.default"), (3, "defaults.platform")]
+    assert "hunter2" not in result.output + as_json.output
+
+
+def test_check_knows_the_credentials_of_this_host(folder: Path) -> None:
+    (folder / "credentials.toml").write_text('[credentials.lab]\nusername = "a"\npassword = "b"\n')
+    (folder / "credentials.toml").chmod(0o640)
+    result = run(folder, "check")
+    assert result.exit_code == ExitCode.CONFIGURATION
+    assert "the device names no credential, and there is none called 'default'" in result.stderr
+
+
+def uncommented(sample: Path) -> str:
+    """The sample with its examples switched on: lines that have no blank after the ``#``."""
+    return re.sub(r"^#(?=[a-z\[])", "", sample.read_text(), flags=re.MULTILINE)
+
+
+def test_the_samples_are_right_as_they_are_and_with_their_examples_switched_on(tmp_path: Path) -> None:
+    for devices, credentials in (
+        ((ETC / "devices.toml").read_text(), (ETC / "credentials.toml").read_text()),
+        (uncommented(ETC / "devices.toml"), uncommented(ETC / "credentials.toml")),
+    ):
+        (tmp_path / "devices.toml").write_text(devices)
+        (tmp_path / "credentials.toml").write_text(credentials)
+        (tmp_path / "credentials.toml").chmod(0o640)
+        store = CredentialStore.load(tmp_path / "credentials.toml")
+        settings = Settings.model_validate({"inventory": {"path": tmp_path / "devices.toml"}})
+        inventory = load_inventory(settings, Platforms.load(None).names(), store.names() or None)
+    assert store.names() == ("default", "dmz", "branch")
+    assert [device.name for device in inventory] == ["core-sw1", "edge-fw1", "old-sw7"]
