@@ -1,0 +1,213 @@
+"""status, history, show, diff and db, as an operator types them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from devicevault.cli import main
+from devicevault.collector.seal import Sealer
+from devicevault.messages import LogLine
+from devicevault.settings import load_settings
+from devicevault.store import open_run, open_store, queue_requests, write_results
+from devicevault.vault_keys import create_keys
+from tests.results import artifact, at, request, result
+
+OLD = "hostname core-sw1\nntp server 192.0.2.1\nend\n"
+NEW = "hostname core-sw1\nntp server 192.0.2.2\nend\n"
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def environ(tmp_path: Path, sqlite_url: str) -> dict[str, str | None]:
+    return {
+        "DEVICEVAULT_CONFIG": None,
+        "DEVICEVAULT_DATABASE_URL": sqlite_url,
+        "DEVICEVAULT_VAULT__PUBLIC_KEY": str(tmp_path / "vault.pub"),
+        "DEVICEVAULT_VAULT__PRIVATE_KEY": str(tmp_path / "vault.key"),
+        "DEVICEVAULT_VAULT__DIGEST_KEY": str(tmp_path / "vault.digest"),
+    }
+
+
+@pytest.fixture
+def run(environ: dict[str, str | None]) -> Run:
+    def run_command(*arguments: str) -> Result:
+        return CliRunner().invoke(main, arguments, env=environ, catch_exceptions=False)
+
+    return run_command
+
+
+@pytest.fixture
+def vault(sqlite_url: str) -> str:
+    """core-sw1 backed up, changed, and then unreachable; new-sw queued only."""
+    waiting = request("new-sw", minutes=3, group="dmz")
+    with open_store(sqlite_url, migrate=True) as store:
+        write_results(
+            store,
+            [
+                result(request(), "success", OLD, host_key="ssh-ed25519 AAAA"),
+                result(request(minutes=1), "success", NEW),
+                result(
+                    request(minutes=2),
+                    "failure",
+                    error="unreachable",
+                    error_message="no answer from 192.0.2.9",
+                    log=(LogLine(time=at(2), severity="error", message="connecting to [192.0.2.9]"),),
+                ),
+            ],
+        )
+        with store.session() as session:
+            queue_requests(session, open_run(session, asked_by="ann"), [waiting])
+    return sqlite_url
+
+
+def answer(found: Result) -> Any:
+    assert found.exit_code == 0, found.output
+    return json.loads(found.stdout)
+
+
+@pytest.mark.usefixtures("vault")
+class TestStatus:
+    def test_each_device_is_a_line_with_the_reason_of_its_failure(self, run: Run) -> None:
+        found = run("status")
+        lines = {line.split()[0]: line for line in found.stdout.splitlines() if line.strip()}
+        assert "failure" in lines["core-sw1"]
+        assert "unreachable: no answer from 192.0.2.9" in lines["core-sw1"]
+        assert "queued" in lines["new-sw"]
+        assert "never" in lines["new-sw"]
+        assert found.stdout.splitlines()[-1] == "2 devices: 1 failure, 1 queued"
+
+    def test_as_json_it_tells_the_last_backup(self, run: Run) -> None:
+        core, new = answer(run("status", "--json"))
+        assert (core["device"], core["latest"]["status"]) == ("core-sw1", "failure")
+        assert core["last_success_at"] == "2026-05-04T06:01:00+00:00"
+        assert (new["device"], new["latest"]["status"], new["last_success_at"]) == ("new-sw", "queued", None)
+
+    def test_it_can_be_narrowed(self, run: Run) -> None:
+        assert [state["device"] for state in answer(run("status", "--failed", "--json"))] == ["core-sw1"]
+        assert [state["device"] for state in answer(run("status", "--group", "dmz", "--json"))] == ["new-sw"]
+        assert [state["device"] for state in answer(run("status", "new-sw", "--json"))] == ["new-sw"]
+
+    def test_a_mistyped_device_is_a_usage_error_with_the_nearest(self, run: Run) -> None:
+        found = run("status", "core-sw2")
+        assert found.exit_code == 2
+        assert "did you mean 'core-sw1'" in found.stderr
+
+
+@pytest.mark.usefixtures("vault")
+class TestHistory:
+    def test_it_tells_revisions_and_collections(self, run: Run) -> None:
+        found = answer(run("history", "core-sw1", "--json"))
+        assert [(one["number"], one["reason"], one["added"]) for one in found["revisions"]] == [
+            (2, "changed", 1),
+            (1, "first", 3),
+        ]
+        assert [one["status"] for one in found["results"]] == ["failure", "success", "success"]
+        assert "log" not in found
+
+    def test_for_people_it_is_two_tables_and_the_log_on_demand(self, run: Run) -> None:
+        shown = run("history", "core-sw1", "--log").stdout
+        assert "+1 -1" in shown
+        assert "2 (new)" in shown
+        assert "error: connecting to [192.0.2.9]" in shown
+
+    def test_a_device_without_a_backup_says_so(self, run: Run) -> None:
+        assert "never backed up" in run("history", "new-sw").stdout
+
+
+@pytest.mark.usefixtures("vault")
+class TestShow:
+    def test_the_text_is_shown_exactly(self, run: Run) -> None:
+        assert run("show", "core-sw1").stdout == NEW
+        assert run("show", "core-sw1", "--revision", "1").stdout == OLD
+        assert answer(run("show", "core-sw1", "--json"))["text"] == NEW
+
+    def test_a_revision_that_never_was_is_a_usage_error(self, run: Run) -> None:
+        found = run("show", "core-sw1", "--revision", "3")
+        assert (found.exit_code, found.stdout) == (2, "")
+        assert "no revision 3" in found.stderr
+
+
+class TestOriginal:
+    @pytest.fixture
+    def sealed(self, environ: dict[str, str | None], sqlite_url: str) -> bytes:
+        original = b"hostname core-sw1\r\nsecret \xff hunter2\r\n"
+        settings = load_settings(environ={name: value for name, value in environ.items() if value is not None})
+        create_keys(settings.vault)
+        sealed, key_id = Sealer.from_settings(settings).seal(original)
+        with open_store(sqlite_url, migrate=True) as store:
+            kept = artifact("hostname core-sw1\n", original=sealed, key_id=key_id)
+            write_results(store, [result(request(), "success", kept)])
+        return original
+
+    def test_it_is_opened_byte_for_byte_where_the_key_is(self, run: Run, sealed: bytes) -> None:
+        assert run("show", "core-sw1", "--original").stdout_bytes == sealed
+
+    @pytest.mark.usefixtures("sealed")
+    def test_without_the_key_the_fault_names_its_file(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "vault.key").unlink()
+        found = run("show", "core-sw1", "--original")
+        assert found.exit_code == 78
+        assert "vault.key" in found.stderr
+
+    @pytest.mark.usefixtures("sealed")
+    def test_bytes_are_not_json(self, run: Run) -> None:
+        assert run("show", "core-sw1", "--original", "--json").exit_code == 2
+
+
+@pytest.mark.usefixtures("vault")
+class TestDiff:
+    def test_the_last_change_is_what_is_shown(self, run: Run) -> None:
+        lines = run("diff", "core-sw1").stdout.splitlines()
+        assert lines[0].startswith("--- core-sw1 running revision 1")
+        assert lines[1].startswith("+++ core-sw1 running revision 2")
+        assert lines[3:] == [" hostname core-sw1", "-ntp server 192.0.2.1", "+ntp server 192.0.2.2", " end"]
+
+    def test_revisions_can_be_named_in_either_order(self, run: Run) -> None:
+        assert "+ntp server 192.0.2.1" in run("diff", "core-sw1", "2", "1").stdout
+        assert "+ntp server 192.0.2.2" in run("diff", "core-sw1", "1").stdout
+        assert "one and the same" in run("diff", "core-sw1", "2").stdout
+
+    def test_as_json_it_tells_both_sides(self, run: Run) -> None:
+        found = answer(run("diff", "core-sw1", "--json"))
+        assert (found["from"]["number"], found["to"]["number"], found["to"]["reason"]) == (1, 2, "changed")
+        assert "-ntp server 192.0.2.1" in found["diff"]
+
+    def test_one_revision_has_nothing_to_be_compared_with(self, run: Run, vault: str) -> None:
+        with open_store(vault) as store:
+            write_results(store, [result(request("single"), "success", OLD)])
+        found = run("diff", "single")
+        assert (found.exit_code, "one revision only" in found.stdout) == (0, True)
+
+    def test_a_changed_secret_is_told_though_nothing_shows(self, run: Run, vault: str) -> None:
+        with open_store(vault) as store:
+            for minutes in (0, 1):
+                sent = artifact(OLD, original_digest=f"k{minutes}")
+                write_results(store, [result(request("keys", minutes=minutes), "success", sent)])
+        assert "a hidden secret was changed" in run("diff", "keys").stdout
+
+
+class TestDatabase:
+    def test_upgrade_makes_it_and_check_finds_it_whole(self, run: Run) -> None:
+        missing = run("db", "check")
+        assert (missing.exit_code, "devicevault db upgrade" in missing.stderr) == (78, True)
+        assert run("db", "upgrade").exit_code == 0
+        assert "answers, schema 0001" in run("db", "check").stdout
+        assert run("db", "upgrade").stdout == "the database is at schema 0001\n"
+
+    @pytest.mark.usefixtures("vault")
+    def test_a_host_key_can_be_forgotten(self, run: Run) -> None:
+        assert run("db", "forget-host-key", "core-sw1").stdout == "core-sw1: its host key is forgotten\n"
+        assert run("db", "forget-host-key", "core-sw1").stdout == "core-sw1: no host key was pinned\n"
+
+    def test_commands_that_only_look_make_no_database(self, run: Run, tmp_path: Path) -> None:
+        for arguments in (["status"], ["history", "x"], ["show", "x"], ["diff", "x"]):
+            found = run(*arguments)
+            assert found.exit_code == 78
+            assert "no database at" in found.stderr
+        assert list(tmp_path.iterdir()) == []
