@@ -1,0 +1,181 @@
+"""The main job with real services: dispatch, worker, stream, consumer, rows and history.
+
+In every combination of RabbitMQ and Redis as broker, SQLite and PostgreSQL as store.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from sqlalchemy import select
+
+from devicevault.demo.configurations import configuration_for, secrets_of
+from devicevault.demo.dialects import DIALECTS
+from devicevault.demo.fleet import Fleet, SimulatedDevice
+from devicevault.errors import ExitCode
+from devicevault.store import open_store
+from devicevault.store.models import Device, DeviceBackupResult, DeviceRevision
+from tests.installation import GROUP, Installation
+from tests.servers import RabbitMQServer, RedisServer
+
+pytestmark = pytest.mark.services
+
+DEVICES = 50
+HIDDEN = "<secret hidden>"
+
+#: What a simulated device says around its configuration, as far as it stays the same at each reading.
+FRAMES: dict[str, tuple[str, str]] = {
+    "arista_eos": (
+        (
+            "! Command: show running-config\n! device: {name} (DCS-7050TX-64, EOS-4.28.3M)\n!\n"
+            "! boot system flash:/EOS-4.28.3M.swi\n!\n"
+        ),
+        "",
+    ),
+    "aruba_aoscx": (
+        f"Current configuration:\n!\n!Version ArubaOS-CX PL.10.13.0005\n!export-password: {HIDDEN}\n",
+        "",
+    ),
+    "cisco_asa": (
+        ": Serial Number: FCH0000{length:04d}\n: Hardware:   ASA5512, 4096 MB RAM, CPU Clarkdale, 1 CPU (2 cores)\n!\n",
+        ": end\n",
+    ),
+    "cisco_ios": ("!\n!\n", ""),
+    "cisco_nxos": ("!Command: show running-config\n\n", ""),
+    "fortinet_fortios": (
+        "#config-version=FGT91G-7.4.7-FW-build2731-250120:opmode=0:vdom=0:user=\n#buildno=2731\n#global_vdom=1\n",
+        "",
+    ),
+    "frr": ("!\n", ""),
+    "mikrotik_routeros": (
+        (
+            "# RouterOS 7.16\n# software id = 8K4Q-QW2M\n#\n# model = CCR2004-16G-2S+\n"
+            "# serial number = HE60{length:04d}\n"
+        ),
+        "",
+    ),
+}
+
+
+@pytest.fixture(params=["rabbitmq", "redis"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """A broker: RabbitMQ, or the session's Redis in a database of its own."""
+    if request.param == "rabbitmq":
+        rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq")
+        return rabbitmq.url
+    redis: RedisServer = request.getfixturevalue("redis")
+    return redis.database_url(0)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty store."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+def simulated(number: int) -> SimulatedDevice:
+    """One of the fleet: every platform in turn, each device with a configuration and secrets of its own."""
+    platforms = sorted(DIALECTS)
+    platform = platforms[number % len(platforms)]
+    name = f"{platform.replace('_', '-')}-{number}"
+    configuration = configuration_for(platform, name, size_kb=3 + number % 7 * 6, seed=number)
+    return SimulatedDevice(name, platform, configuration, enable="open sesame")
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    """Fifty devices of every platform."""
+    with Fleet(simulated(number) for number in range(DEVICES)) as running:
+        yield running
+
+
+@pytest.fixture
+def vault(tmp_path: Path, broker_url: str, redis_url: str, database_url: str, fleet: Fleet) -> Installation:
+    """DeviceVault, set up for the fleet."""
+    installation = Installation(tmp_path / "etc", broker_url, redis_url, database_url)
+    installation.write_credentials(
+        '[credentials.lab]\nusername = "backup"\npassword = "correct horse"\nenable = "open sesame"\n'
+    )
+    installation.write_inventory(
+        f'[defaults]\ngroup = "{GROUP}"\ncredential = "lab"\n[groups.{GROUP}]\n'
+        + "".join(
+            f'[devices.{device.name}]\nplatform = "{device.platform}"\n'
+            f'address = "{fleet.address}"\nport = {fleet.port(device.name)}\n'
+            for device in fleet
+        )
+    )
+    installation.ok("keys", "create")
+    return installation
+
+
+def shown(device: SimulatedDevice) -> str:
+    """What a person may see of a simulated device: worked out from what its maker knows, not from platform pages."""
+    text = device.configuration
+    for secret in secrets_of(device.platform, device.name, seed=int(device.name.rpartition("-")[2])):
+        text = text.replace(secret, HIDDEN)
+    # Some platforms write a secret in quotes, or with a word before it that says how it is encrypted.
+    text = re.sub(rf"""(?:\bENC )?["']?{HIDDEN}["']?""", HIDDEN, text)
+    head, tail = FRAMES.get(device.platform, ("", ""))
+    return head.format(name=device.name, length=len(device.name)) + text + tail
+
+
+def rows_of(vault: Installation, run_id: str) -> list[DeviceBackupResult]:
+    with open_store(vault.database_url) as store, store.reading() as session:
+        return list(session.scalars(select(DeviceBackupResult).where(DeviceBackupResult.run_id == run_id)))
+
+
+def texts(vault: Installation) -> dict[str, list[str]]:
+    """Every revision's text, oldest first, by the device's name."""
+    kept: defaultdict[str, list[str]] = defaultdict(list)
+    query = select(Device.name, DeviceRevision).join(Device, DeviceRevision.device_pk == Device.id)
+    with open_store(vault.database_url) as store, store.reading() as session:
+        for name, revision in session.execute(query.order_by(DeviceRevision.number)):
+            kept[name].append(zlib.decompress(revision.config.compressed).decode())
+    return dict(kept)
+
+
+def stream_state(vault: Installation) -> dict[str, Any]:
+    """What Redis says of the consumer group, the dead letters and the locks."""
+    with Redis.from_url(vault.redis_url, decode_responses=True) as redis:
+        groups: Any = redis.xinfo_groups("device:results")
+        told = {name: groups[0][name] for name in ("pending", "lag")}
+        return {**told, "dead": redis.xlen("device:results:dead"), "locks": redis.keys("lock:*")}
+
+
+def test_fifty_devices_end_in_one_row_each_and_a_change_is_found(vault: Installation, fleet: Fleet) -> None:
+    """Rows, texts, originals and history agree with what the devices hold, byte for byte."""
+    with vault.running():
+        first = vault.json("collect", "--all", "--wait")
+        assert Counter(row["status"] for row in first["results"]) == {"success": DEVICES}, vault.logs
+        assert Counter(row.device_name for row in rows_of(vault, first["run_id"])) == {d.name: 1 for d in fleet}
+        before = {device.name: [shown(device)] for device in fleet}
+        assert texts(vault) == before
+
+        changed, unreachable, cut = fleet["cisco-ios-15"], fleet["vyos-23"], fleet["arista-eos-24"]
+        changed.configuration = changed.configuration.replace(" transport input ssh\n", " transport input telnet ssh\n")
+        fleet.unplug(unreachable.name)
+        cut.fault = "cut"
+        ended = vault.run("collect", "--all", "--wait", "--json")
+        assert ended.returncode == ExitCode.DEVICES_FAILED, ended.stderr
+    second = json.loads(ended.stdout)
+    assert second["run_id"] != first["run_id"]
+    by_device = {row.device_name: row for row in rows_of(vault, second["run_id"])}
+    assert len(by_device) == DEVICES
+    assert by_device.pop(unreachable.name).error == "unreachable"
+    assert by_device.pop(cut.name).error == "truncated"
+    assert {row.status for row in by_device.values()} == {"success"}
+
+    assert texts(vault) == {**before, changed.name: [*before[changed.name], shown(changed)]}
+    assert "+ transport input telnet ssh" in vault.ok("diff", changed.name)
+    assert vault.ok("show", "linux-9", "--original") == fleet["linux-9"].configuration
+    assert fleet.changes == []
+    assert stream_state(vault) == {"pending": 0, "lag": 0, "dead": 0, "locks": []}
