@@ -16,10 +16,9 @@ import tomli
 
 from devicevault import tomlscan
 from devicevault.errors import ConfigurationError, Fault
-from devicevault.nearest import did_you_mean, nearest
 from devicevault.tomlscan import Duplicate, KeyPath
 
-__all__ = ["KeyPath", "TomlDocument", "did_you_mean", "dotted", "nearest", "parse_toml", "read_text", "read_toml"]
+__all__ = ["KeyPath", "TomlDocument", "dotted", "parse_toml", "read_text", "read_toml"]
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 

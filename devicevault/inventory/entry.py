@@ -105,6 +105,8 @@ def _checked_tag(tag: str) -> str:
 
 def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
     for key, value in options.items():
+        if key in DeviceEntry.model_fields:
+            raise Unfit(f"{key!r} is no option", "write it as a key of its own, beside options")
         if _SECRET_WORD.search(key):
             raise Unfit(f"{key!r} looks like a secret, and options travel through the broker", _SECRETS_BELONG)
         if not _is_json(value):

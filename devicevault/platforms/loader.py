@@ -13,8 +13,9 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from devicevault.errors import ConfigurationError, Fault, PlatformUnknown
+from devicevault.nearest import did_you_mean
 from devicevault.platforms.page import Platform
-from devicevault.tomlfile import TomlDocument, did_you_mean, read_toml
+from devicevault.tomlfile import TomlDocument, read_toml
 
 PACKAGE_PAGES: Final = Path(__file__).parent / "pages"
 
