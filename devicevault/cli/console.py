@@ -57,6 +57,11 @@ def errors() -> Console:
     return _console(stderr=True, width=PLAIN_WIDTH)
 
 
+def visible(text: str) -> str:
+    """``text`` with its control characters shown instead of obeyed; line ends and tabs stay."""
+    return text.translate(_VISIBLE)
+
+
 def table(*headings: str, title: str = "") -> Table:
     """An empty table in the house style; fill it with ``add_row`` and print it with :func:`print_table`."""
     from rich import box
@@ -104,7 +109,7 @@ def _console(*, stderr: bool, width: int) -> Console:
             raise BrokenPipeError
 
         def render_str(self, text: str, **options: Any) -> Text:
-            return super().render_str(text.translate(_VISIBLE), **options)
+            return super().render_str(visible(text), **options)
 
     stream = sys.stderr if stderr else sys.stdout
     is_plain = not stream.isatty() and "COLUMNS" not in os.environ

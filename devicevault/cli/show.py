@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 
 import click
 
 from devicevault.cli import pass_settings
-from devicevault.cli.console import print_json
+from devicevault.cli.console import print_json, visible
 from devicevault.errors import UsageError
 from devicevault.settings import Settings
 
@@ -35,7 +36,7 @@ def show(settings: Settings, device: str, number: int | None, artifact: str, is_
     if as_json:
         print_json(asdict(wanted))
     else:
-        click.echo(wanted.text, nl=not wanted.text.endswith("\n"))
+        _write(wanted.text.encode())
 
 
 def _show_original(settings: Settings, device: str, number: int | None, artifact: str, *, as_json: bool) -> None:
@@ -48,4 +49,12 @@ def _show_original(settings: Settings, device: str, number: int | None, artifact
     with open_store(settings.database_url) as store, store.reading() as session:
         found = find_device(session, device)
         kept = original(session, found, artifact=artifact or main_artifact(session, found), number=number)
-    click.echo(Opener.from_settings(settings).open(kept.sealed, kept.key_id), nl=False)
+    _write(Opener.from_settings(settings).open(kept.sealed, kept.key_id))
+
+
+def _write(data: bytes) -> None:
+    """Byte for byte into a file or a pipe; on a terminal without its control characters doing their work."""
+    if sys.stdout.isatty():
+        click.echo(visible(data.decode(errors="replace")), nl=not data.endswith(b"\n"))
+    else:
+        click.echo(data, nl=False)

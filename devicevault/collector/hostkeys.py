@@ -44,7 +44,7 @@ def check(seen: str, pinned: Sequence[str], policy: Policy) -> None:
         raise HostKeyRefused(
             f"the host key is {seen.split()[0]} {fingerprint(seen)}, but {expected} is expected",
             "find out whether the device was replaced or someone is in between; if the new key is right, "
-            "forget the pinned one",
+            "forget the pinned one: devicevault db forget-host-key DEVICE",
         )
     if policy == "strict":
         raise HostKeyRefused(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -211,3 +215,19 @@ class TestDatabase:
             assert found.exit_code == 78
             assert "no database at" in found.stderr
         assert list(tmp_path.iterdir()) == []
+
+
+def test_on_a_terminal_a_configuration_can_not_move_the_cursor(vault: str, environ: dict[str, str | None]) -> None:
+    hostile = "banner \x1b]0;gotcha\x07\nend\n"
+    with open_store(vault) as store:
+        write_results(store, [result(request("hostile"), "success", hostile)])
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "devicevault", "show", "hostile"]
+    variables = {name: value for name, value in environ.items() if value is not None}
+    subprocess.run(command, env={**os.environ, **variables}, stdout=theirs, check=True, timeout=60)
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        shown = terminal.read(1000)
+    assert shown == "banner ␛]0;gotcha␇\r\nend\r\n".encode()
+    piped = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=True, timeout=60)
+    assert piped.stdout == hostile.encode()
