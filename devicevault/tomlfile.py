@@ -6,6 +6,7 @@ file costs the parser's time alone.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +22,9 @@ from devicevault.tomlscan import Duplicate, KeyPath
 __all__ = ["KeyPath", "TomlDocument", "dotted", "parse_toml", "read_text", "read_toml"]
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+#: Besides its own error, the parser lets Python's limits on digits and depth through.
+_REFUSALS: Final = (ValueError, RecursionError)
 
 #: What the parser's commonest complaints mean to the person who wrote the file.
 _FIXES: Final = {
@@ -99,21 +103,23 @@ def parse_toml(path: Path, text: str) -> TomlDocument:
     """
     try:
         return TomlDocument(path, tomli.loads(text), text)
-    except tomli.TOMLDecodeError as error:
-        first = error
+    except _REFUSALS as error:
+        first: Exception = error
     duplicates = tomlscan.duplicates(text)
     faults = tuple(_duplicate_fault(path, duplicate) for duplicate in duplicates)
     if not faults:
         raise ConfigurationError(_syntax_fault(path, first)) from None
     try:
         return TomlDocument(path, tomli.loads(_without(text, duplicates)), text, faults)
-    except tomli.TOMLDecodeError as error:
+    except _REFUSALS as error:
         raise ConfigurationError((*faults, _syntax_fault(path, error))) from None
 
 
 def dotted(keys: KeyPath) -> str:
     """``devices.core-sw1.tags``, with quotes around a part that needs them."""
-    return ".".join(part if _BARE_KEY.fullmatch(part) else f'"{part}"' for part in map(str, keys))
+    return ".".join(
+        part if _BARE_KEY.fullmatch(part) else json.dumps(part, ensure_ascii=False) for part in map(str, keys)
+    )
 
 
 def _duplicate_fault(path: Path, duplicate: Duplicate) -> Fault:
@@ -122,7 +128,9 @@ def _duplicate_fault(path: Path, duplicate: Duplicate) -> Fault:
     return Fault(str(path), problem, "remove or rename one of the two", dotted(statement.path), statement.line)
 
 
-def _syntax_fault(path: Path, error: tomli.TOMLDecodeError) -> Fault:
+def _syntax_fault(path: Path, error: Exception) -> Fault:
+    if not isinstance(error, tomli.TOMLDecodeError):
+        return Fault(str(path), "a number has too many digits, or tables are nested too deep")
     fix = next((fix for start, fix in _FIXES.items() if error.msg.startswith(start)), "")
     return Fault(str(path), f"not TOML: {error.msg}", fix, line=error.lineno)
 

@@ -105,7 +105,8 @@ def _print_summary(settings: Settings, inventory: Inventory, credentials: tuple[
     by_group = Counter(device.group for device in inventory)
     groups = ", ".join(f"{group} {count}" for group, count in sorted(by_group.items()))
     idle = sum(not device.enabled for device in inventory)
-    out.print(f"{inventory.path}: {len(inventory)} devices, no fault", soft_wrap=True)
+    count = f"{len(inventory)} device{'' if len(inventory) == 1 else 's'}"
+    out.print(f"{inventory.path}: {count}, no fault", soft_wrap=True)
     if groups:
         out.print(f"by group: {groups}", soft_wrap=True)
     if idle:

@@ -13,7 +13,7 @@ from devicevault.inventory import foreign
 from devicevault.inventory.draft import Draft, values_of
 from devicevault.inventory.entry import DeviceEntry, Known
 from devicevault.settings import InventorySettings
-from devicevault.tomlfile import read_text
+from devicevault.tomlfile import dotted, read_text
 
 #: RANCID collects what is ``up``; whatever else stands there is a reason not to.
 _ENABLED: Final = frozenset({"up", "true", "yes", "on", "1", "enabled"})
@@ -120,4 +120,4 @@ def _check_delimiter(path: Path, rows: list[_Row], layout: InventorySettings) ->
 
 
 def _fault_in(path: Path, line: int, name: str, key: str, problem: str, fix: str) -> Fault:
-    return Fault(str(path), problem, fix, ".".join(filter(None, (name, key))), line)
+    return Fault(str(path), problem, fix, dotted(tuple(filter(None, (name, key)))), line)

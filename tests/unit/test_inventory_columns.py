@@ -130,7 +130,7 @@ def test_every_fault_is_found_with_its_line_and_column(load: Load) -> None:
         ":5: b.group: 'DMZ' can't be a group's name; small letters and digits, with single - or _ between them",
         ":6: c.port: must be a whole number, without quotes",
         ":7: d.platform: the device has no platform; name one; see: devicevault platforms list",
-        f":8: e e: 'e e' can't be a device's name; {NAMES}",
+        f":8: \"e e\": 'e e' can't be a device's name; {NAMES}",
     ]
 
 

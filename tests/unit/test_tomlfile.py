@@ -105,6 +105,16 @@ def test_a_syntax_error_has_its_line_and_a_remedy(text: str, line: int, fix: str
     assert "hunter2" not in found
 
 
+@pytest.mark.parametrize("value", ["[" * 9999 + "]" * 9999, "1" * 9999], ids=["deep", "long"])
+def test_what_is_beyond_pythons_limits_is_a_fault(value: str) -> None:
+    assert faults_in(f"a = {value}\n") == ["devices.toml: a number has too many digits, or tables are nested too deep"]
+
+
+def test_control_characters_of_a_key_do_not_reach_the_terminal() -> None:
+    (fault,) = parse_toml(PATH, '"\\u001b[2J" = 1\n"\\u001b[2J" = 2\n').duplicates
+    assert fault.key == '"\\u001b[2J"'
+
+
 def test_read_toml_raises_duplicates(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_text("[a]\n[a]\n")
