@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import math
 import time
 from collections.abc import Callable, Collection
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from devicevault.errors import ConfigurationError, UsageError
 from devicevault.inventory import Device, Inventory, load_inventory
 from devicevault.inventory.address import checked_address
+from devicevault.inventory.entry import DeviceEntry
 from devicevault.inventory.unfit import Unfit
 from devicevault.settings import Settings
 
@@ -229,6 +234,32 @@ def test_ten_thousand_devices_load_in_well_under_a_second(load: Load) -> None:
     assert len(inventory) == 10_000
     assert inventory.get("sw9999").tags == ("all", "access", "floor0")
     assert took_s < 0.8
+
+
+def as_toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {as_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(as_toml, value)) + "]"
+    return value.isoformat() if isinstance(value, date) else json.dumps(value).replace("NaN", "nan")
+
+
+WORDS = st.sampled_from([*DeviceEntry.model_fields, "devices", "linux", "dmz", "a", "", "a b", "10.0.0.1", "x:1", "-"])
+SCALARS = st.one_of(WORDS, st.integers(-1, 70000), st.booleans(), st.just(math.nan), st.just(date(2020, 1, 1)))
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4), max_leaves=12
+)
+
+
+@given(st.dictionaries(st.sampled_from(["defaults", "groups", "devices", "x"]), ANYTHING, max_size=4))
+@hypothesis_settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_tables_hold_they_load_or_tell_their_faults(load: Load, data: dict[str, Any]) -> None:
+    text = "".join(f"{table} = {as_toml(value)}\n" for table, value in data.items())
+    try:
+        inventory = load(text)
+    except ConfigurationError:
+        return
+    assert [device.name for device in inventory] == list(data.get("devices", {}))
 
 
 @given(st.ip_addresses())
