@@ -8,9 +8,11 @@ from __future__ import annotations
 import threading
 from typing import Any, Final
 
+import click
 from celery import Celery
 
 from devicevault import names
+from devicevault.errors import ConfigurationError, ExitCode
 from devicevault.messages import CollectRequest
 from devicevault.settings import Settings, load_settings
 
@@ -39,13 +41,29 @@ class Application(Celery):  # type: ignore[misc]  # Celery is untyped
         """Takes these settings instead of loading them; whatever was configured before is forgotten."""
         with self._own_lock:
             self._own_settings = settings
-        # Celery reads its configuration when it is next needed: on_configure.
+        # What Celery made from the old ones, and then its configuration anew through on_configure.
+        self.__dict__.pop("amqp", None)
+        self._pool = None
         self.configured = False
         self._conf = None
+        self._conf = self.conf
 
     def on_configure(self) -> None:
         """Called by Celery when it needs its configuration for the first time."""
-        self.config_from_object(configuration(self.settings))
+        try:
+            settings = self.settings
+        except ConfigurationError as error:
+            context = click.get_current_context(silent=True)
+            if context is not None and context.find_root().command.name == "celery":
+                raise _Unconfigured(str(error)) from None
+            raise
+        self.config_from_object(configuration(settings))
+
+
+class _Unconfigured(click.ClickException):
+    """Ends the ``celery`` command with the fault's own words instead of a traceback."""
+
+    exit_code = ExitCode.CONFIGURATION
 
 
 def configuration(settings: Settings) -> dict[str, Any]:

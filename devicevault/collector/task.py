@@ -77,6 +77,7 @@ class Worker:
                 return None
             result = self._result(request)
             self.publish(result)
+            _log(result)
             return result
 
     def publish(self, result: CollectResult) -> None:
@@ -95,7 +96,7 @@ class Worker:
                 f"waited in queue {names.queue_for(request.group)} until it was not worth doing any more",
                 "see whether the group's worker ran and keeps up; queue.wait_s is how long a request may wait",
             )
-        horizon_s = self.context.settings.for_group(request.group).ssh.lock_horizon_s
+        horizon_s = self.context.settings.for_group(request.group).ssh.lock_horizon_for(request.deadline_s)
         try:
             lock = self._insist(lambda: self.locks.acquire(request.device_id, request.task_id, horizon_s))
         except DeviceLocked as error:
@@ -195,6 +196,13 @@ def _unreadable(request: Any, task_id: str, worker: Worker, error: MalformedMess
     )
 
 
+def _log(result: CollectResult) -> None:
+    extra = {"device": result.device, "task_id": result.task_id, "group": result.group, "run_id": result.run_id}
+    size = sum(artifact.size for artifact in result.artifacts)
+    told = f"{size} bytes in {result.collection_duration_ms} ms" if size else result.error_message
+    logger.info("%s: %s: %s", result.device, result.status, told, extra=extra)
+
+
 def summary(result: CollectResult) -> dict[str, Any]:
     """What Flower and the worker's log show."""
     told: dict[str, Any] = {"device": result.device, "status": result.status}
@@ -203,6 +211,18 @@ def summary(result: CollectResult) -> dict[str, Any]:
     told["duration_ms"] = result.collection_duration_ms
     told["bytes"] = sum(artifact.size for artifact in result.artifacts)
     return told
+
+
+class _WithoutTraceback(logging.Filter):
+    """Celery logs a task that goes back to its queue with a traceback, as if it were a fault."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], Reject):
+            record.exc_info = None
+        return True
+
+
+logging.getLogger("celery.app.trace").addFilter(_WithoutTraceback())
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

@@ -51,7 +51,14 @@ def work(settings: Settings, group: str) -> None:
     concurrency = app.settings.worker.concurrency
     broker_watch.install(app, progress, f"collecting group {group} from queue {queue}, {concurrency} sessions at once")
     setup_logging.connect(_keep_logging, weak=False)
-    celery_worker = app.Worker(queues=[queue], hostname=f"{group}@{socket.gethostname()}", quiet=True)
+    celery_worker = app.Worker(
+        queues=[queue],
+        hostname=f"{group}@{socket.gethostname()}",
+        quiet=True,
+        # Workers have nothing to tell each other, and asking costs a second at every start.
+        without_mingle=True,
+        without_gossip=True,
+    )
     watch = broker_watch.BrokerWatch(progress, lambda: broker_watch.broker_answers(app))
     notify_status("waiting for the broker")
     with Watchdog(watch.is_alive):
@@ -82,6 +89,9 @@ def _wait_for_redis() -> None:
 
 def _keep_logging(**_: Any) -> None:
     """Celery sets up no logging of its own where somebody listens to this signal."""
+    # One line for each collection is enough, and the collector's own says more.
+    for chatty in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":
