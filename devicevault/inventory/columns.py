@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 from devicevault.errors import ConfigurationError, Fault
 from devicevault.inventory import foreign
 from devicevault.inventory.draft import Draft, values_of
-from devicevault.inventory.entry import DeviceEntry, Known
+from devicevault.inventory.entry import DeviceEntry
+from devicevault.inventory.known import Known
 from devicevault.settings import InventorySettings
 from devicevault.tomlfile import dotted, read_text
 

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from devicevault.errors import Fault
-from devicevault.inventory.entry import FaultAt, GroupEntry, Known, faults_of
+from devicevault.inventory.entry import FaultAt, GroupEntry, faults_of
+from devicevault.inventory.known import Known
 
 
 @dataclass(frozen=True, slots=True)

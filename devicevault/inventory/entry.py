@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
@@ -13,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from devicevault import names
 from devicevault.errors import Fault
 from devicevault.inventory.address import checked_address
+from devicevault.inventory.known import Known
 from devicevault.inventory.unfit import Unfit
 from devicevault.nearest import did_you_mean
 
@@ -23,46 +23,6 @@ FaultAt: TypeAlias = Callable[[str, str, str], Fault]
 _NAME: Final = re.compile(r"[\w:][\w.:@+-]{0,199}")
 _SECRET_WORD: Final = re.compile(r"passw|passphrase|secret|private.?key|community", re.IGNORECASE)
 _SECRETS_BELONG: Final = 'secrets belong in credentials.toml; here stands: credential = "NAME"'
-
-
-class Known:
-    """The names an entry may refer to, and how to say that it refers to another."""
-
-    def __init__(
-        self, platforms: Collection[str], credentials: Collection[str] | None, groups: Collection[str] | None
-    ) -> None:
-        self.platforms = frozenset(platforms)
-        #: ``None``: not known on this host, nothing is refused.
-        self.credentials = None if credentials is None else frozenset(credentials)
-        #: ``None``: every well-formed name will do.
-        self.groups = None if groups is None else frozenset(groups) | {names.DEFAULT_GROUP}
-        # A wrong name is often wrong on thousands of devices; the search for the nearest is slow.
-        self._hint = functools.cache(self._search)
-
-    def check_platform(self, name: str) -> str:
-        if name not in self.platforms:
-            raise Unfit(
-                f"unknown platform {name!r}", self._hint("platforms", name) or "see: devicevault platforms list"
-            )
-        return name
-
-    def check_credential(self, name: str) -> str:
-        if self.credentials is not None and name not in self.credentials:
-            fix = self._hint("credentials", name) or f"add [credentials.{name}] to credentials.toml"
-            raise Unfit(f"unknown credential {name!r}", fix)
-        return name
-
-    def check_group(self, name: str) -> str:
-        if not names.is_group_name(name):
-            raise Unfit(
-                f"{name!r} can't be a group's name", "small letters and digits, with single - or _ between them"
-            )
-        if self.groups is not None and name not in self.groups:
-            raise Unfit(f"unknown group {name!r}", self._hint("groups", name) or f"declare it: [groups.{name}]")
-        return name
-
-    def _search(self, kind: Literal["platforms", "credentials", "groups"], name: str) -> str:
-        return did_you_mean(name, sorted(getattr(self, kind) or ()))
 
 
 def checked_name(name: str) -> str:
@@ -104,22 +64,24 @@ def _checked_tag(tag: str) -> str:
 
 
 def _checked_options(options: dict[str, Any]) -> dict[str, Any]:
-    for key, value in options.items():
-        if key in DeviceEntry.model_fields:
-            raise Unfit(f"{key!r} is no option", "write it as a key of its own, beside options")
-        if _SECRET_WORD.search(key):
-            raise Unfit(f"{key!r} looks like a secret, and options travel through the broker", _SECRETS_BELONG)
-        if not _is_json(value):
-            raise Unfit(f"{key!r} is not text, a number, true or false, or a list or table of these")
+    for key in options.keys() & DeviceEntry.model_fields.keys():
+        raise Unfit(f"{key!r} is no option", "write it as a key of its own, beside options")
+    _check_option(options, "options")
     return options
 
 
-def _is_json(value: Any) -> bool:
+def _check_option(value: Any, name: str) -> None:
+    """Raise :class:`Unfit` for a secret, or for what JSON can't carry, at any depth."""
     if isinstance(value, dict):
-        return all(_is_json(item) for item in value.values())
-    if isinstance(value, list):
-        return all(_is_json(item) for item in value)
-    return math.isfinite(value) if isinstance(value, float) else isinstance(value, str | int)
+        for key, item in value.items():
+            if _SECRET_WORD.search(key):
+                raise Unfit(f"{key!r} looks like a secret, and options travel through the broker", _SECRETS_BELONG)
+            _check_option(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            _check_option(item, name)
+    elif not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise Unfit(f"{name!r} is not text, a number, true or false, or a list or table of these")
 
 
 Address = Annotated[str, AfterValidator(checked_address)]
@@ -177,7 +139,7 @@ def _words(kind: str, message: str, context: Mapping[str, Any]) -> tuple[str, st
     cause = context.get("error")
     if isinstance(cause, Unfit):
         return cause.problem, cause.fix
-    return _PROBLEMS.get(kind, message).format(**context), ""
+    return (_PROBLEMS[kind].format(**context) if kind in _PROBLEMS else message), ""
 
 
 _PROBLEMS: Final = {

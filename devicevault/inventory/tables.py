@@ -10,7 +10,8 @@ from typing import Any, Final
 from devicevault import names
 from devicevault.errors import Fault
 from devicevault.inventory.draft import Draft, layered, values_of
-from devicevault.inventory.entry import DefaultsEntry, DeviceEntry, FaultAt, GroupEntry, Known
+from devicevault.inventory.entry import DefaultsEntry, DeviceEntry, FaultAt, GroupEntry
+from devicevault.inventory.known import Known
 from devicevault.nearest import did_you_mean
 from devicevault.tomlfile import KeyPath, TomlDocument, parse_toml, read_text
 

@@ -142,7 +142,13 @@ id = "a"
 deadline_s = 1600
 algorithms = "old"
 address = "2001:db8::1::2"
-options = { when = 2020-01-01 }
+options = { nested = [{ when = 2020-01-01 }] }
+[devices.f]
+platform = "linux"
+options = { nested = { community = "hunter2" } }
+[devices.g]
+platform = "linux"
+options = { algorithms = "legacy" }
 [devices]
 d = 1
 [devices.-e]
@@ -181,9 +187,11 @@ def test_every_fault_is_found_in_one_pass(load: Load) -> None:
         ":27: devices.c.algorithms: must be one of 'modern' or 'legacy'",
         ":28: devices.c.address: '2001:db8::1::2' is not an IPv6 address; check its groups",
         ":29: devices.c.options: 'when' is not text, a number, true or false, or a list or table of these",
-        ":31: devices.d: must be a table",
-        f":32: devices.-e: '-e' can't be a device's name; {names}",
-        ":33: devices.-e.platform: unknown platform ''; see: devicevault platforms list",
+        f":32: devices.f.options: 'community' looks like a secret, and options {travel}; {secrets}",
+        ":35: devices.g.options: 'algorithms' is no option; write it as a key of its own, beside options",
+        ":37: devices.d: must be a table",
+        f":38: devices.-e: '-e' can't be a device's name; {names}",
+        ":39: devices.-e.platform: unknown platform ''; see: devicevault platforms list",
     ]
     assert "hunter2" not in "".join(found)
 
