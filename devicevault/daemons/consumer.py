@@ -26,7 +26,7 @@ from devicevault.daemons.service import (
 )
 from devicevault.errors import MalformedMessage, ServiceUnavailable
 from devicevault.messages import CollectResult, Status
-from devicevault.names import DEFAULT_GROUP
+from devicevault.names import CONSUMER_CLIENT, DEFAULT_GROUP
 from devicevault.settings import ConsumerSettings, Settings
 from devicevault.store import Store, WriteReport, mark_lost, open_store, write_results
 from devicevault.stream import Entry, ResultReader, connect_redis, decode
@@ -208,7 +208,8 @@ def _tell(results: Sequence[CollectResult], report: WriteReport) -> None:
     by_task = {result.task_id: result for result in results}
     for result in map(by_task.__getitem__, report.written):
         severity = logging.INFO if result.status in (Status.SUCCESS, Status.SKIPPED) else logging.WARNING
-        reason = f": {result.error}: {result.error_message}" if result.error else ""
+        # On one line, whatever the device said.
+        reason = f": {result.error}: {' '.join(result.error_message.split())}" if result.error else ""
         logger.log(severity, "%s: %s%s", result.device, result.status, reason, extra=_fields(result))
     for change in report.changes:
         logger.info(
@@ -244,7 +245,7 @@ def consume(settings: Settings) -> None:
     artifact_mb = max(settings.for_group(group).ssh.max_artifact_mb for group in (DEFAULT_GROUP, *settings.groups))
     stop = stop_on_signals()
     progress = Progress()
-    redis = connect_redis(settings.redis_url)
+    redis = connect_redis(settings.redis_url, CONSUMER_CLIENT)
     consumer = Consumer(
         lambda: open_store(settings.database_url, migrate=True),
         ResultReader(redis, settings.results_stream, consumer_name(settings), settings.consumer),

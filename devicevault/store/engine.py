@@ -6,8 +6,10 @@ A :class:`Store` hands out short transactions. Whatever goes wrong on the way to
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ from devicevault.store import schema
 #: Seconds a writer waits for another one before it gives up.
 LOCK_WAIT_S: Final = 30
 CONNECT_TIMEOUT_S: Final = 10
+#: Seconds without a sign of life after which a connection to PostgreSQL counts as broken.
+ANSWER_TIMEOUT_S: Final = 30
 SETTING: Final = "database_url"
 #: The group of operators writes the rows of the collections it asks for; SQLite gives its -wal and -shm the same.
 FILE_MODE: Final = 0o660
@@ -116,7 +120,12 @@ def connect(database_url: str, *, create: bool = False) -> Engine:
         url,
         hide_parameters=True,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "devicevault"},
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "tcp_user_timeout": ANSWER_TIMEOUT_S * 1000,
+            "keepalives_idle": ANSWER_TIMEOUT_S,
+            "application_name": "devicevault",
+        },
     )
 
 
@@ -185,21 +194,26 @@ def _check_file(path: Path, *, create: bool) -> None:
 
 
 def _create_file(path: Path) -> None:
+    """Make an empty database that has its write-ahead log from the moment others can see it.
+
+    To switch to the log later SQLite needs the file for itself, and fails at once where two begin together.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, FILE_MODE)
-    except FileExistsError:
-        return
-    except OSError as error:
-        raise ServiceUnavailable(
-            f"database {path} can't be made: {error.strerror}", f"see that you may write to {path.parent}"
-        ) from None
-    try:
-        os.fchmod(descriptor, FILE_MODE)  # the umask took the group's right to write
+        with contextlib.closing(sqlite3.connect(draft)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        draft.chmod(FILE_MODE)
         if os.geteuid() == 0:
             folder = path.parent.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)  # root must not lock the daemons out
+            os.chown(draft, folder.st_uid, folder.st_gid)  # root must not lock the daemons out
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+    except (OSError, sqlite3.Error) as error:
+        raise ServiceUnavailable(
+            f"database {path} can't be made: {error}", f"see that you may write to {path.parent}"
+        ) from None
     finally:
-        os.close(descriptor)
+        draft.unlink(missing_ok=True)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -40,7 +40,8 @@ class Change:
 
 def record_artifacts(session: Session, device: Device, row: DeviceBackupResult, result: CollectResult) -> list[Change]:
     """Store what a success brought home; tell the revisions it made."""
-    collected_at = result.started_at or result.initiated_at
+    # A worker whose clock is ahead must not make every later result look overtaken.
+    collected_at = min(result.started_at or result.initiated_at, datetime.now(UTC))
     changes: list[Change] = []
     described: list[dict[str, Any]] = []
     for artifact in result.artifacts:

@@ -173,6 +173,7 @@ def _ensure_devices(session: Session, results: Sequence[CollectResult]) -> dict[
 def _ensure_rows(
     session: Session, results: Sequence[CollectResult], devices: Mapping[str, Device]
 ) -> dict[str, DeviceBackupResult]:
+    now = datetime.now(UTC)
     wanted = {storable(result.task_id): result for result in results}
     known = set(session.scalars(select(DeviceBackupResult.task_id).where(DeviceBackupResult.task_id.in_(wanted))))
     new = [
@@ -184,7 +185,7 @@ def _ensure_rows(
             "device_name": storable(result.device),
             "platform": storable(result.platform),
             "group": storable(result.group),
-            "requested_at": result.initiated_at,
+            "requested_at": min(result.initiated_at, now),
         }
         for task_id, result in sorted(wanted.items())
         if task_id not in known

@@ -20,8 +20,11 @@ CONNECT_TIMEOUT_S: Final = 5
 RETRIES: Final = 2
 
 
-def connect_redis(url: str) -> Redis:
-    """A client for ``url`` that connects when first used. Raises ConfigurationError for a URL it can't read."""
+def connect_redis(url: str, client_name: str = "devicevault") -> Redis:
+    """A client for ``url`` that connects when first used, known to Redis' ``CLIENT LIST`` by ``client_name``.
+
+    Raises :class:`~devicevault.errors.ConfigurationError` for a URL it can't read.
+    """
     try:
         return Redis.from_url(
             url,
@@ -30,7 +33,7 @@ def connect_redis(url: str) -> Redis:
             health_check_interval=30,
             # Few and quick: whoever calls waits and tries again by itself, and tells that it does.
             retry=Retry(ExponentialBackoff(cap=1, base=0.05), RETRIES),
-            client_name="devicevault",
+            client_name=client_name,
         )
     except (ValueError, TypeError):
         raise ConfigurationError(

@@ -25,6 +25,10 @@ DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
 
 JSON_FIELDS: Final = frozenset({"log", "facts", "artifacts"})
 SCALAR_FIELDS: Final = tuple(name for name in CollectResult.model_fields if name not in JSON_FIELDS)
+#: Characters of a name: PostgreSQL refuses to index a few thousand bytes, which would hold the whole stream up.
+NAME_MAX_CHARACTERS: Final = 250
+NAMES: Final = ("task_id", "run_id", "task_identifier", "device_id", "device", "platform", "group", "status", "error")
+ERROR_MESSAGE_MAX_CHARACTERS: Final = 2000
 #: What of an artifact travels as its metadata; its text and its original have fields of their own.
 BULKY: Final = frozenset({"text", "original"})
 
@@ -87,12 +91,22 @@ def decode(entry: Entry | Fields, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Coll
     data["log"] = _capped(_parsed(fields, "log", list))
     data["facts"] = _parsed(fields, "facts", dict)
     data["artifacts"] = _artifacts(fields, max_bytes)
+    data["error_message"] = data.get("error_message", "")[:ERROR_MESSAGE_MAX_CHARACTERS]
     result = validated(CollectResult, data)
+    _check_names(result)
     if result.status == Status.QUEUED:
         raise MalformedMessage("status 'queued' is never a result")
     if result.status == Status.SUCCESS and not result.artifacts:
         raise MalformedMessage("a success without a configuration")
     return result
+
+
+def _check_names(result: CollectResult) -> None:
+    given = [(name, getattr(result, name)) for name in NAMES]
+    given += [(f"artifacts.{index}.name", artifact.name) for index, artifact in enumerate(result.artifacts)]
+    for name, value in given:
+        if len(value) > NAME_MAX_CHARACTERS:
+            raise MalformedMessage(f"{name} is longer than {NAME_MAX_CHARACTERS} characters")
 
 
 def _artifacts(fields: Fields, max_bytes: int) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,11 @@ class TestSchema:
     def test_many_may_upgrade_at_once(self, database_url: str) -> None:
         """The consumer and a first collect may start in the same second."""
         failures: list[BaseException] = []
+        begin = threading.Barrier(4)
 
         def upgrade() -> None:
             try:
+                begin.wait()
                 open_store(database_url, migrate=True).close()
             except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
                 failures.append(error)
@@ -306,6 +309,17 @@ class TestRevisions:
         row = row_of(store, late.task_id)
         assert (row.status, row.changed, row.artifacts[0]["revision"]) == ("success", False, None)
         assert count(store, DeviceConfig) == 2
+
+    def test_a_worker_whose_clock_is_ahead_does_not_end_the_history(self, store: Store) -> None:
+        ahead = datetime.now(UTC) + timedelta(days=30_000)
+        write_results(store, [collected(0, "first\n", started_at=ahead, initiated_at=ahead)])
+        later = result(request(requested_at=datetime.now(UTC)), "success", "second\n")
+        write_results(store, [later])
+        assert [number for number, *_ in revisions(store)] == [1, 2]
+        with store.reading() as session:
+            state = reader.device_states(session)[0]
+        assert state.latest is not None
+        assert state.latest.task_id == later.task_id
 
     def test_a_failure_leaves_the_last_good_configuration(self, store: Store) -> None:
         write_results(store, [collected(0, "good\n")])

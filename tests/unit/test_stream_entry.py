@@ -150,6 +150,12 @@ def test_texts_are_bounded_together() -> None:
         decode(fields, max_bytes=1000)
 
 
+@pytest.mark.parametrize("name", ["task_id", "device_id", "device", "run_id", "group", "status"])
+def test_a_name_no_database_can_index_is_refused(name: str) -> None:
+    with pytest.raises(MalformedMessage, match=f"{name} is longer than 250 characters"):
+        decode(fields_of(result(request(), "failure"), **{name: b"x" * 251}))
+
+
 def test_a_flood_of_log_lines_is_capped() -> None:
     line = {"time": "2026-05-04T06:00:00Z", "message": "x" * 10_000}
     fields = fields_of(result(request(), "failure"), log=json.dumps([line] * 1000).encode())
