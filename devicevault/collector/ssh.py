@@ -313,7 +313,7 @@ def explain(error: BaseException, target: Target, credential: Credential, limit:
     if isinstance(cause, paramiko.ssh_exception.IncompatiblePeer):
         return NoCommonAlgorithm(
             f"{where} and this worker have no SSH algorithm in common ({cause})",
-            'set ssh.algorithms = "legacy" for the device or its group, or renew its SSH settings'
+            'set algorithms = "legacy" for the device or its group in the inventory, or renew its SSH settings'
             if not target.legacy
             else "not even the old ones; the device needs newer SSH settings",
         )

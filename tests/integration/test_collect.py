@@ -232,7 +232,7 @@ def test_an_old_device_is_refused_with_the_setting_that_lets_it_in(tmp_path: Pat
     device = SimulatedDevice("r1", algorithms="legacy")
     refused = collected(device, tmp_path)
     assert (refused.error, refused.attempt) == ("unreachable", 1)
-    assert 'ssh.algorithms = "legacy"' in refused.error_message
+    assert 'set algorithms = "legacy"' in refused.error_message
     allowed = collected(device, tmp_path, options={"algorithms": "legacy"})
     assert allowed.status == "success"
     warning = next(line.message for line in allowed.log if line.severity == "warning")
