@@ -26,6 +26,8 @@ PRIORITY_PERSON: Final = 6
 RESULTS_STREAM: Final = "device:results"
 DEAD_LETTER_SUFFIX: Final = ":dead"
 CONSUMER_GROUP: Final = "devicevault"
+#: How Redis' ``CLIENT LIST`` shows a consumer that is connected.
+CONSUMER_CLIENT: Final = "devicevault-consumer"
 
 LOCK_PREFIX: Final = "lock:device:"
 

@@ -1,0 +1,124 @@
+"""The broker, the queues in it, and the workers that listen to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from amqp.exceptions import AccessRefused, NotAllowed
+from kombu.exceptions import OperationalError
+
+from devicevault import names, rabbitmq
+from devicevault.celery_app import app
+from devicevault.doctor.finding import Finding, State
+from devicevault.errors import ExitCode, ServiceUnavailable
+from devicevault.inventory import Inventory
+from devicevault.nearest import did_you_mean
+from devicevault.settings import Settings, mask_passwords
+
+if TYPE_CHECKING:
+    from kombu.connection import Connection
+
+BROKER: Final = "broker"
+WORKERS: Final = "workers"
+MANAGEMENT: Final = "management API"
+CONNECT_TIMEOUT_S: Final = 5
+#: How long workers have to answer; a busy one needs up to a second.
+ANSWER_WITHIN_S: Final = 2.0
+
+
+def look(settings: Settings, inventory: Inventory | None) -> Iterator[Finding]:
+    """Whether requests get to workers."""
+    app.use(settings)
+    with app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        try:
+            connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=CONNECT_TIMEOUT_S)
+            listened_to = _queues_of_workers(connection)
+            waiting = _waiting(
+                connection, _queues_of(inventory) | {q for queues in listened_to.values() for q in queues}
+            )
+        except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+            yield _unreachable(settings, error)
+            yield Finding.unknown(WORKERS, "not looked at: the broker does not answer")
+            return
+    yield Finding.ok(BROKER, f"{mask_passwords(settings.broker_url)} answers")
+    yield from judge_workers(listened_to, waiting, inventory)
+    if settings.has_amqp_broker:
+        yield _management(settings)
+
+
+def _queues_of(inventory: Inventory | None) -> set[str]:
+    groups = {device.group for device in inventory or () if device.enabled}
+    return {names.queue_for(group) for group in groups}
+
+
+def _queues_of_workers(connection: Connection) -> dict[str, list[str]]:
+    """The queues each worker listens to, by the worker's name."""
+    inspect = app.control.inspect(timeout=ANSWER_WITHIN_S, connection=connection)
+    answers = inspect.active_queues() or {}
+    return {worker: sorted(queue["name"] for queue in queues) for worker, queues in answers.items()}
+
+
+def _waiting(connection: Connection, queues: set[str]) -> dict[str, int]:
+    """Requests waiting in each queue; a queue that is not there yet has none."""
+    waiting = {}
+    for queue in queues:
+        # A broker closes the channel on which it was asked for a queue it does not have.
+        channel = connection.channel()  # type: ignore[no-untyped-call]
+        try:
+            waiting[queue] = channel.queue_declare(queue, passive=True).message_count
+        except connection.channel_errors:
+            waiting[queue] = 0
+        else:
+            channel.close()
+    return waiting
+
+
+def judge_workers(
+    listened_to: Mapping[str, list[str]], waiting: Mapping[str, int], inventory: Inventory | None
+) -> Iterator[Finding]:
+    """What is to be said of queues without workers, and of workers on queues that no device uses."""
+    used = _queues_of(inventory)
+    for worker, queues in sorted(listened_to.items()):
+        yield Finding.ok(WORKERS, f"{worker} listens to {', '.join(queues)}")
+    heard = {queue for queues in listened_to.values() for queue in queues}
+    for queue in sorted(used - heard):
+        count = f"{waiting.get(queue, 0)} requests wait there, and " if waiting.get(queue) else ""
+        group = queue.removeprefix(names.GROUP_QUEUE_PREFIX)
+        yield Finding.fault(
+            WORKERS,
+            f"no worker listens to queue {queue}; {count}devices of group {group} are not collected",
+            f"start one: systemctl start devicevault-worker@{group}",
+        )
+    for queue in sorted(heard - used) if inventory is not None else ():
+        yield Finding.warning(
+            WORKERS,
+            f"a worker listens to queue {queue}, which no enabled device uses",
+            did_you_mean(queue, sorted(used - heard)) or "correct the worker's group, or the devices' group",
+        )
+    if not listened_to and not used:
+        yield Finding.warning(WORKERS, "no worker answers", "start one: systemctl start devicevault-worker@GROUP")
+
+
+def _unreachable(settings: Settings, error: BaseException) -> Finding:
+    place = mask_passwords(settings.broker_url)
+    cause = error.__cause__ if isinstance(error, OperationalError) and error.__cause__ else error
+    reason = mask_passwords(str(cause))
+    if isinstance(cause, AccessRefused | NotAllowed):
+        problem, fix = f"{place} refuses access: {reason}", "correct user, password and virtual host in broker_url"
+    elif settings.has_amqp_broker:
+        problem = f"{place} can't be reached from this host: {reason}"
+        fix = "systemctl start rabbitmq-server on its host, let port 5672 through, or correct broker_url"
+    else:
+        problem = f"{place} can't be reached from this host: {reason}"
+        fix = "systemctl start redis-server on its host, let its port through, or correct broker_url"
+    return Finding(BROKER, State.FAULT, problem, fix, ExitCode.UNAVAILABLE)
+
+
+def _management(settings: Settings) -> Finding:
+    """Only Flower needs it, so its absence is no fault."""
+    try:
+        found = rabbitmq.queues(settings.broker_api, rabbitmq.virtual_host_of(settings.broker_url))
+    except ServiceUnavailable as error:
+        return Finding.warning(MANAGEMENT, f"{error.problem}; Flower shows no queues", error.fix)
+    return Finding.ok(MANAGEMENT, f"answers; {len(found)} queues")

@@ -1,0 +1,128 @@
+"""Redis, the stream of results in it, and the consumer that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from devicevault import names
+from devicevault.doctor.finding import Finding, faults_of
+from devicevault.errors import DeviceVaultError
+from devicevault.settings import Settings
+from devicevault.stream import connect_redis, unavailable
+
+REDIS: Final = "Redis"
+PERSISTENCE: Final = "Redis persistence"
+CONSUMER: Final = "consumer"
+DEAD: Final = "dead letters"
+
+#: A batch is written within seconds; what was read and is not stored after this time is stuck.
+STUCK_AFTER_S: Final = 60
+START: Final = "systemctl start devicevault-consumer; then journalctl -u devicevault-consumer tells what stops it"
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    """Whether results get into the stream, stay there, and are read."""
+    try:
+        with connect_redis(settings.redis_url) as redis, unavailable(redis):
+            info: Any = redis.info()
+            yield Finding.ok(REDIS, f"version {info.get('redis_version', '?')} answers")
+            yield from judge_persistence(info)
+            yield from _consumer(redis, settings.results_stream)
+            yield from _dead_letters(redis, settings.results_stream + names.DEAD_LETTER_SUFFIX)
+    except DeviceVaultError as error:
+        yield from faults_of(REDIS, error)
+        yield Finding.unknown(CONSUMER, "not looked at: Redis does not answer")
+
+
+def judge_persistence(info: Mapping[str, Any]) -> Iterator[Finding]:
+    """Whether this Redis keeps what it acknowledged, by its own INFO."""
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if int(info.get("maxmemory", 0)) and policy != "noeviction":
+        yield Finding.fault(
+            PERSISTENCE,
+            f"maxmemory-policy is {policy}: Redis throws results and locks away when its memory is full",
+            "set maxmemory-policy noeviction in /etc/redis/redis.conf",
+        )
+    if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
+        yield Finding.fault(
+            PERSISTENCE,
+            "Redis could not write to its disk",
+            "make room there; its log tells more: journalctl -u redis-server",
+        )
+    if int(info.get("aof_enabled", 0)):
+        yield Finding.ok(PERSISTENCE, "append-only file is on: results outlive a restart of Redis")
+    else:
+        yield Finding.warning(
+            PERSISTENCE,
+            "append-only file is off: a restart of Redis loses results that are not stored yet",
+            "set appendonly yes in /etc/redis/redis.conf, and at once: redis-cli CONFIG SET appendonly yes",
+        )
+
+
+def _consumer(redis: Redis, stream: str) -> Iterator[Finding]:
+    try:
+        groups: Any = redis.xinfo_groups(stream)
+    except ResponseError:  # there is no such stream
+        groups = []
+    group = next((group for group in groups if _text(group["name"]) == names.CONSUMER_GROUP), None)
+    if group is None:
+        waiting = redis.xlen(stream)
+        text = f"nobody has ever read stream {stream}" + (f", where {waiting} results wait" if waiting else "")
+        yield Finding.fault(CONSUMER, text, START)
+        return
+    oldest: Any = redis.xpending_range(stream, names.CONSUMER_GROUP, "-", "+", 1) if group["pending"] else []
+    yield judge_consumer(stream, group, oldest, _connected(redis))
+
+
+def _connected(redis: Redis) -> int | None:
+    """Consumers connected to Redis; ``None`` where this user may not ask.
+
+    ``XINFO CONSUMERS`` won't do: in Redis 7.0 it knows nothing of a consumer that waits for its first result.
+    """
+    try:
+        clients: Any = redis.client_list()
+    except NoPermissionError:
+        return None
+    return len([client for client in clients if client.get("name") == names.CONSUMER_CLIENT])
+
+
+def judge_consumer(
+    stream: str, group: Mapping[str, Any], oldest: Sequence[Mapping[str, Any]], connected: int | None
+) -> Finding:
+    """Whether results are being stored, by what Redis says of the consumer group and its clients."""
+    unread, unstored = int(group.get("lag") or 0), int(group["pending"])
+    waiting = f"{unread + unstored} results wait" if unread or unstored else "nothing waits"
+    if connected == 0:
+        return Finding.fault(CONSUMER, f"no consumer is connected to Redis to read stream {stream}; {waiting}", START)
+    stuck_s = max((int(entry["time_since_delivered"]) // 1000 for entry in oldest), default=0)
+    if stuck_s > STUCK_AFTER_S:
+        text = f"results do not get into the database: {unstored} were read and not stored, the oldest {stuck_s} s ago"
+        fix = "journalctl -u devicevault-consumer tells why; mostly the database is away, locked or full"
+        return Finding.fault(CONSUMER, f"{text}; {waiting}", fix)
+    if connected is None:
+        return Finding.unknown(
+            CONSUMER, f"this user may not ask Redis who reads stream {stream}; {waiting}", "allow it CLIENT LIST"
+        )
+    return Finding.ok(CONSUMER, f"reads stream {stream}; {waiting}")
+
+
+def _dead_letters(redis: Redis, stream: str) -> Iterator[Finding]:
+    newest: Any = redis.xrevrange(stream, count=1)
+    if not newest:
+        yield Finding.ok(DEAD, "none")
+        return
+    reason = _text(newest[0][1].get(b"dead_reason", b"no reason told"))
+    database = redis.connection_pool.connection_kwargs.get("db", 0)
+    yield Finding.fault(
+        DEAD,
+        f"{redis.xlen(stream)} results could not be stored; the newest because: {reason}",
+        f"look: redis-cli -n {database} XREVRANGE {stream} + - COUNT 10; when done with them: DEL {stream}",
+    )
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
