@@ -15,7 +15,7 @@ import pytest
 import tomli
 from click.testing import CliRunner, Result
 
-from devicevault.cli import COMMANDS, main
+from devicevault.cli import COMMANDS, load_command, main
 from devicevault.settings import Settings, document, load_settings
 from devicevault.settings.sources import keys_of
 
@@ -207,6 +207,16 @@ def test_help_lists_every_command_without_importing_any() -> None:
     for name, lazy in COMMANDS.items():
         assert f"  {name} " in done.stdout
         assert lazy.help in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_listed_is_there_and_explains_itself(name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert f"Usage: main {name}" in result.stdout
+    command = load_command(name)
+    assert command.name == name
+    assert command.help
 
 
 def test_a_mistyped_command_names_the_nearest() -> None:
