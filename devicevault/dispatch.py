@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S: Final = 5.0
 #: How long one message is tried again when the broker goes away in the middle: about 5 s.
 RETRY_POLICY: Final = {"max_retries": 4, "interval_start": 0.2, "interval_step": 0.6, "interval_max": 2.0}
+#: What becomes of requests that were not sent when the command itself was ended.
+INTERRUPTED: Final = "interrupted before the request was sent; collect the device again"
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,14 @@ def dispatch(
         run, requests = queue_rows(
             devices, settings=settings, store=store, asked_by=asked_by, kind=kind, priority=priority
         )
-        refused = _send(app, connection, requests, settings)
-    if refused:
-        with store.session() as session:
-            writer.mark_undelivered(session, refused)
-    logger.info("run %s: %d requests queued, %d not taken by the broker", run.run_id, len(requests), len(refused))
+        undelivered = dict.fromkeys((request.task_id for request in requests), INTERRUPTED)
+        try:
+            _send(app, connection, requests, settings, undelivered)
+        finally:
+            if undelivered:
+                with store.session() as session:
+                    writer.mark_undelivered(session, undelivered)
+    logger.info("run %s: %d requests queued, %d not taken by the broker", run.run_id, len(requests), len(undelivered))
     return run.run_id
 
 
@@ -143,14 +148,18 @@ def _connect(connection: Connection, settings: Settings) -> None:
 
 
 def _send(
-    app: Celery, connection: Connection, requests: Sequence[CollectRequest], settings: Settings
-) -> dict[str, str]:
-    """Send the requests through one producer; returns what the broker did not take, with the reason.
+    app: Celery,
+    connection: Connection,
+    requests: Sequence[CollectRequest],
+    settings: Settings,
+    undelivered: dict[str, str],
+) -> None:
+    """Send the requests through one producer and take each that the broker took out of ``undelivered``.
 
     Once a message was refused in spite of all retries the broker is away, and the rest would wait for nothing.
     """
     with app.amqp.Producer(connection, auto_declare=False) as producer:
-        for position, request in enumerate(requests):
+        for request in requests:
             try:
                 app.send_task(
                     names.TASK_COLLECT,
@@ -163,8 +172,9 @@ def _send(
                 )
             except _broker_errors(connection) as error:
                 reason = f"the broker did not take the request: {error}; collect the device again"
-                return {lost.task_id: reason for lost in requests[position:]}
-    return {}
+                undelivered.update(dict.fromkeys(undelivered, reason))
+                return
+            del undelivered[request.task_id]
 
 
 def _broker_errors(connection: Connection) -> tuple[type[BaseException], ...]:

@@ -11,7 +11,7 @@ import pytest
 
 from devicevault import names
 from devicevault.celery_app import Application
-from devicevault.dispatch import build_request, dispatch, queue_rows
+from devicevault.dispatch import INTERRUPTED, build_request, dispatch, queue_rows
 from devicevault.errors import ServiceUnavailable
 from devicevault.inventory import Device
 from devicevault.messages import CollectRequest
@@ -141,6 +141,31 @@ def test_requests_the_broker_did_not_take_end_as_failures_that_say_so(
         failed = [row for row in reader.run_results(session, run_id) if row.status == "failure"]
     assert {row.error for row in failed} == {"internal"}
     assert all("the broker did not take the request" in row.error_message for row in failed)
+
+
+@pytest.mark.services
+def test_an_interrupted_dispatch_leaves_no_row_waiting_for_a_request_that_was_never_sent(
+    redis_url: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(broker_url=redis_url)
+    app = application(settings)
+    send_task, sent = app.send_task, 0
+
+    def send_two(*arguments: Any, **options: Any) -> Any:
+        nonlocal sent
+        if sent == 2:
+            raise KeyboardInterrupt
+        sent += 1
+        return send_task(*arguments, **options)
+
+    monkeypatch.setattr(app, "send_task", send_two)
+    with pytest.raises(KeyboardInterrupt):
+        dispatch([device(f"sw{n}") for n in range(5)], settings=settings, store=store, app=app, asked_by="ada")
+    with store.reading() as session:
+        states = [state.latest for state in reader.device_states(session) if state.latest]
+    assert sorted(state.status for state in states) == ["failure"] * 3 + ["queued"] * 2
+    assert {state.error_message for state in states if state.status == "failure"} == {INTERRUPTED}
+    assert len(take_all(app, settings)) == 2
 
 
 def test_a_request_bears_what_its_group_and_device_set_and_never_a_secret(store: Store) -> None:

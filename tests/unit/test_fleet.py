@@ -14,6 +14,7 @@ import pytest
 from devicevault.demo.configurations import configuration_for, secrets_of
 from devicevault.demo.dialects import DIALECTS
 from devicevault.demo.fleet import Fleet, SimulatedDevice
+from devicevault.platforms import Platforms
 
 PROMPT = r"[#>$\]] ?\Z"
 SILENCE = {
@@ -107,6 +108,23 @@ def test_every_platform_refuses_and_reports_a_command_that_would_change_it(platf
         session.type("configure terminal\n")
         assert fleet.changes == [("sw", "configure terminal")]
         assert fleet["sw"].configuration == before
+
+
+@pytest.mark.parametrize("platform", DIALECTS)
+def test_the_simulator_knows_what_its_platform_page_types(platform: str) -> None:
+    page, dialect = Platforms.load(None).get(platform), DIALECTS[platform]
+    assert page.session.prompt.fullmatch(dialect.prompt.format(name="core-sw1", user="backup"))
+    assert re.fullmatch(dialect.show, page.artifacts[0].commands[0])
+    assert re.fullmatch(dialect.leave, page.session.leave)
+    typed = [*page.session.pager_off, *(fact.command for fact in page.facts)]
+    assert [command for command in typed if dialect.answer(command) is None] == []
+    facts = [
+        expression.search(dialect.answer(fact.command) or "")
+        for fact in page.facts
+        for expression in (fact.model, fact.version, fact.serial)
+        if expression
+    ]
+    assert any(facts), "the page finds nothing in what the simulator says of itself"
 
 
 @pytest.mark.parametrize("platform", DIALECTS)
