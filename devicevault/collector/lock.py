@@ -105,7 +105,11 @@ class DeviceLocks:
                 now = time.monotonic()
                 renewable = [held for held in self._held if held.until > now]
             for held in renewable:
-                self._renew(held)
+                try:
+                    self._renew(held)
+                except Exception:
+                    # One lock's trouble must not let every other lock of the process end.
+                    logger.exception("Lock %s could not be renewed", held.key)
             time.sleep(self._renewal_s)
 
     def _renew(self, held: Held) -> None:

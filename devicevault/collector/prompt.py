@@ -24,9 +24,9 @@ HEAD_CHARACTERS: Final = 4096
 SETTLE_S: Final = 0.1
 #: The same for a prompt other than before, or without an echo seen.
 DOUBT_S: Final = 2.0
-#: Seconds of silence after login until Enter is tried, and until the last line is taken for an unknown prompt.
+#: Seconds of silence after login until Enter is tried, and how often before the last line is an unknown prompt.
 NUDGE_S: Final = 5.0
-LOST_S: Final = 15.0
+NUDGES_MAX: Final = 2
 #: Seconds to wait for a device to close the connection after it was told to.
 LEAVE_S: Final = 0.5
 
@@ -52,26 +52,29 @@ class PromptReader:
         self._connection.limit.step = "waiting for the first prompt"
         answer = self._answer = _Answer("", self._max_bytes)
         silent_s = 0.0
+        nudges = 0
         while True:
             data = self._connection.receive(SETTLE_S)
             line = answer.add(data)
+            silent_s = 0.0 if data else silent_s + SETTLE_S
             if data:
-                silent_s = 0.0
                 continue
-            silent_s += SETTLE_S
             if self._is_prompt(line):
                 self.prompt = line.strip()
                 return answer.text
             if (typed := self._answer_to(line)) is not None:
                 self._connection.send(typed)
                 answer.turn_page()
-            elif line.strip() and silent_s >= LOST_S:
+            elif silent_s >= NUDGE_S and nudges < NUDGES_MAX:
+                # Some devices show nothing before the first key.
+                self._connection.send(self._connection.RETURN)
+                silent_s = 0.0
+                nudges += 1
+            elif silent_s >= NUDGE_S and line.strip():
                 raise PromptNotFound(
                     f"the device's last line after login, {line.strip()[:60]!r}, is not a prompt of its platform",
                     "check the device's platform, or `prompt` in the platform's page",
                 )
-            elif NUDGE_S <= silent_s < NUDGE_S + SETTLE_S:
-                self._connection.send(self._connection.RETURN)
 
     def run(self, command: str) -> str:
         """Types a command and returns all that came up to and including the prompt, as Latin-1."""

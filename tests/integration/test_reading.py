@@ -1,0 +1,111 @@
+"""Reading from devices that page, change their prompt, or change under the reader's eyes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devicevault.collector.collect import CollectorContext, collect
+from devicevault.demo.fleet import Fleet, SimulatedDevice
+from devicevault.messages import CollectResult
+from devicevault.platforms import Platforms
+from devicevault.platforms.page import Question
+from tests.collecting import PLATFORMS, make_context, request_for
+
+
+def with_session(context: CollectorContext, platform: str, **changes: Any) -> CollectorContext:
+    """The context with a platform whose page says something else about the session."""
+    page = PLATFORMS.get(platform)
+    session = page.session.model_copy(update=changes)
+    pages = {**PLATFORMS.pages, platform: page.model_copy(update={"session": session})}
+    return replace(context, platforms=Platforms(pages))
+
+
+def collected(device: SimulatedDevice, context: CollectorContext) -> CollectResult:
+    with Fleet([device]) as fleet:
+        return collect(request_for(fleet, device), context)
+
+
+@pytest.mark.parametrize("platform", ["cisco_ios", "fortinet_fortios", "hp_comware", "vyos"])
+def test_a_pager_that_is_not_silenced_is_turned_page_by_page(platform: str, tmp_path: Path) -> None:
+    device = SimulatedDevice("r1", platform, enable="open sesame")
+    silenced = collected(device, make_context(tmp_path))
+    question = re.compile(r"-- ?[Mm]ore ?--|---- More ----|^:\Z|\(END\)")
+    context = with_session(make_context(tmp_path), platform, pager_off=(), pager_prompt=question)
+    paged = collected(device, context)
+    assert (paged.status, paged.error_message) == ("success", "")
+    assert paged.device_config == silenced.device_config
+
+
+def test_a_pager_neither_silenced_nor_known_is_a_timeout_and_no_success(tmp_path: Path) -> None:
+    context = with_session(make_context(tmp_path), "cisco_ios", pager_off=(), pager_prompt=None)
+    device = SimulatedDevice("r1")
+    with Fleet([device]) as fleet:
+        result = collect(request_for(fleet, device, deadline_s=3), context)
+    assert result.error == "timeout"
+
+
+def test_a_command_that_does_not_silence_the_pager_is_told(tmp_path: Path) -> None:
+    context = with_session(make_context(tmp_path), "frr", pager_off=("terminal nonsense",))
+    result = collected(SimulatedDevice("r1", "frr"), context)
+    assert any("terminal nonsense" in line.message for line in result.log if line.severity == "warning")
+
+
+def test_a_prompt_unlike_its_platform_is_named_instead_of_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devicevault.collector.prompt.NUDGE_S", 0.3)
+    context = with_session(make_context(tmp_path), "cisco_ios", prompt=re.compile(r"\S+@\S+>"))
+    result = collected(SimulatedDevice("r1"), context)
+    assert result.error == "prompt"
+    assert "'r1#'" in result.error_message
+
+
+def test_a_question_at_login_is_answered_as_the_page_says(tmp_path: Path) -> None:
+    """The first prompt stands in for a question here: what is typed at it must be the page's answer."""
+    question = Question(asks=re.compile(r"^r1>\Z"), answer="enable\n")
+    context = with_session(
+        make_context(tmp_path), "cisco_ios", prompt=re.compile(r"Password: ?|r1#"), questions=(question,), enable=""
+    )
+    device = SimulatedDevice("r1", enable="open sesame")
+    with Fleet([device]) as fleet:
+        collect(request_for(fleet, device, deadline_s=3), context)
+    assert device.commands[0] == "enable"
+
+
+def test_a_configuration_that_changes_between_two_readings_is_read_until_two_agree(tmp_path: Path) -> None:
+    device = SimulatedDevice("r1", "cisco_nxos")
+    readings: list[str] = []
+
+    def change_at_the_second_reading(kind: str, text: str) -> None:
+        if kind == "typed" and text.startswith("show running-config"):
+            readings.append(text)
+            if len(readings) == 2:
+                device.configuration = device.configuration.replace("hostname r1", "hostname renamed")
+
+    result = collected(device, make_context(tmp_path, transcript=change_at_the_second_reading))
+    assert (result.status, len(readings)) == ("success", 3)
+    assert "hostname renamed" in result.device_config
+
+
+def test_a_configuration_that_never_stays_the_same_is_no_success(tmp_path: Path) -> None:
+    device = SimulatedDevice("r1", "cisco_nxos")
+
+    def change_always(kind: str, text: str) -> None:
+        if kind == "typed" and text.startswith("show running-config"):
+            device.configuration += f"vlan {len(device.configuration)}\n"
+
+    result = collected(device, make_context(tmp_path, transcript=change_always))
+    assert (result.status, result.error) == ("failure", "truncated")
+    assert "two readings differ" in result.error_message
+
+
+def test_a_device_of_another_platform_than_said_is_no_success(tmp_path: Path) -> None:
+    device = SimulatedDevice("r1", "cisco_ios")
+    with Fleet([device]) as fleet:
+        result = collect(request_for(fleet, device, platform="linux"), make_context(tmp_path))
+    assert (result.status, result.error) == ("failure", "truncated")
