@@ -99,18 +99,18 @@ class Installation:
     @contextmanager
     def running(self, *, groups: tuple[str, ...] = (GROUP,), consumer: bool = True) -> Iterator[None]:
         """The daemons, ready, while the block lasts."""
+        commands = {f"worker-{group}": [str(BIN / "devicevault-worker"), group] for group in groups}
+        if consumer:
+            commands["consumer"] = [str(BIN / "devicevault-consumer")]
         with ExitStack() as stack:
-            if consumer:
-                self._start(stack, "consumer", [str(BIN / "devicevault-consumer")])
-            for group in groups:
-                self._start(stack, f"worker-{group}", [str(BIN / "devicevault-worker"), group])
-            for daemon in self.daemons.values():
+            started = {
+                name: stack.enter_context(Daemon(name, command, self.folder, self.environment))
+                for name, command in commands.items()
+            }
+            self.daemons.update(started)
+            for daemon in started.values():
                 daemon.wait_until_ready()
             yield
-
-    def _start(self, stack: ExitStack, name: str, command: list[str]) -> None:
-        daemon = Daemon(name, command, self.folder, self.environment)
-        self.daemons[name] = stack.enter_context(daemon)
 
     @property
     def logs(self) -> str:

@@ -1,0 +1,248 @@
+"""Secrets stay home: a device's password, its enable secret and a key's passphrase are found nowhere they must not be.
+
+A whole installation collects real SSH sessions while the test listens to everything that leaves a process: broker
+messages, Celery events, the stream, the rows, the logs, and the arguments of every process.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+import pytest
+from celery.events.event import get_exchange
+from kombu.connection import Connection
+from kombu.entity import Queue
+from redis import Redis
+
+from devicevault.demo.configurations import configuration_for, secrets_of
+from devicevault.demo.fleet import Fleet, SimulatedDevice
+from tests.installation import GROUP, Installation
+from tests.servers import RabbitMQServer, RedisServer
+
+pytestmark = pytest.mark.services
+
+PASSWORD = "Canary-Password-31"
+ENABLE = "Canary-Enable-47"
+PASSPHRASE = "Canary-Passphrase-59"
+WRONG = "Canary-Wrong-Password-83"
+CANARIES = (PASSWORD, ENABLE, PASSPHRASE, WRONG)
+
+PASSWORD_DEVICE = "ios-by-password"
+KEY_DEVICE = "linux-by-key"
+REFUSED_DEVICE = "ios-refused"
+
+
+@pytest.fixture(scope="module")
+def key() -> asyncssh.SSHKey:
+    """The key pair that logs in to one of the devices."""
+    return asyncssh.generate_private_key("ssh-ed25519")
+
+
+@pytest.fixture
+def fleet(key: asyncssh.SSHKey) -> Iterator[Fleet]:
+    devices = [
+        SimulatedDevice(PASSWORD_DEVICE, password=PASSWORD, enable=ENABLE),
+        SimulatedDevice(REFUSED_DEVICE, password="something else", enable=ENABLE),
+        SimulatedDevice(
+            KEY_DEVICE, "linux", authorized_key=key.export_public_key("openssh").decode(), password_methods=()
+        ),
+    ]
+    with Fleet(devices) as running:
+        yield running
+
+
+@pytest.fixture(params=["rabbitmq", "redis"])
+def vault(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, fleet: Fleet, key: asyncssh.SSHKey
+) -> Installation:
+    """An installation that logs everything it can."""
+    if request.param == "rabbitmq":
+        rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq")
+        broker_url = rabbitmq.url
+    else:
+        redis: RedisServer = request.getfixturevalue("redis")
+        broker_url = redis.database_url(0)
+    made = Installation(
+        tmp_path / "etc",
+        broker_url,
+        redis_url,
+        f"sqlite:///{tmp_path}/devicevault.db",
+        environ={"DEVICEVAULT_LOG__LEVEL": "debug"},
+    )
+    (tmp_path / "login.key").write_bytes(key.export_private_key("openssh", passphrase=PASSPHRASE))
+    (tmp_path / "login.key").chmod(0o600)
+    made.write_credentials(
+        f'[credentials.password]\nusername = "backup"\npassword = "{PASSWORD}"\nenable = "{ENABLE}"\n'
+        f'[credentials.refused]\nusername = "backup"\npassword = "{WRONG}"\nenable = "{ENABLE}"\n'
+        f'[credentials.key]\nusername = "backup"\nkey = {{ file = "{tmp_path}/login.key" }}\n'
+        f'passphrase = "{PASSPHRASE}"\n'
+    )
+    credential_of = {PASSWORD_DEVICE: "password", REFUSED_DEVICE: "refused", KEY_DEVICE: "key"}
+    made.write_inventory(
+        f'[defaults]\ngroup = "{GROUP}"\n[groups.{GROUP}]\n'
+        + "".join(
+            f'[devices.{device.name}]\nplatform = "{device.platform}"\naddress = "{fleet.address}"\n'
+            f'port = {fleet.port(device.name)}\ncredential = "{credential_of[device.name]}"\n'
+            for device in fleet
+        )
+    )
+    made.ok("keys", "create")
+    return made
+
+
+@contextmanager
+def overheard(broker_url: str) -> Iterator[list[str]]:
+    """Every Celery event, while the block lasts."""
+    heard: list[str] = []
+    ended = threading.Event()
+
+    def note(body: Any, message: Any) -> None:
+        heard.append(f"{message.body!r} {message.headers!r} {message.properties!r} {body!r}")
+        message.ack()
+
+    def listen() -> None:
+        with Connection(broker_url) as connection:  # type: ignore[no-untyped-call]
+            exchange = get_exchange(connection)
+            events = Queue("canary.events", exchange, "#", auto_delete=True)  # type: ignore[no-untyped-call]
+            with connection.Consumer([events], callbacks=[note], accept=["json"]):
+                listening.set()
+                while not ended.is_set():
+                    try:
+                        connection.drain_events(timeout=0.2)
+                    except TimeoutError:
+                        continue
+
+    listening = threading.Event()
+    thread = threading.Thread(target=listen)
+    thread.start()
+    assert listening.wait(10)
+    try:
+        yield heard
+    finally:
+        ended.set()
+        thread.join()
+
+
+def waiting_messages(broker_url: str) -> list[str]:
+    """The request messages in the group's queue, as the broker holds them; they are put back."""
+    found = []
+    with Connection(broker_url) as connection:  # type: ignore[no-untyped-call]
+        channel = connection.channel()
+        messages = []
+        while (message := channel.basic_get(f"collector.group.{GROUP}")) is not None:
+            messages.append(message)
+            found.append(f"{message.body!r} {message.headers!r} {message.properties!r}")
+        for message in messages:
+            channel.basic_reject(message.delivery_tag, requeue=True)
+    return found
+
+
+class ProcessWatch:
+    """Reads every process's arguments, over and over, while the ``with`` block lasts."""
+
+    def __enter__(self) -> ProcessWatch:
+        self.seen: set[bytes] = set()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.05):
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    self.seen.add(path.read_bytes())
+                except OSError:
+                    continue
+
+
+def everything_in_redis(url: str) -> list[str]:
+    """Every key's value, of every type Celery and DeviceVault use."""
+    readers = {
+        b"string": "get",
+        b"hash": "hgetall",
+        b"set": "smembers",
+        b"list": ("lrange", 0, -1),
+        b"zset": ("zrange", 0, -1),
+        b"stream": ("xrange",),
+    }
+    found = []
+    with Redis.from_url(url) as redis:
+        for key in redis.keys("*"):
+            kind: Any = redis.type(key)
+            reader = readers[kind]
+            name, *arguments = (reader,) if isinstance(reader, str) else reader
+            found.append(f"{key!r} {getattr(redis, str(name))(key, *arguments)!r}")
+    return found
+
+
+def everything_in_sqlite(path: Path) -> list[str]:
+    with sqlite3.connect(path) as connection:
+        return list(connection.iterdump())
+
+
+def leaks(places: dict[str, list[str]], secrets: tuple[str, ...]) -> list[str]:
+    """Which secret stands where, in plain or as bytes in hex."""
+    spellings = {secret: (secret, secret.encode().hex(), secret.encode().hex().upper()) for secret in secrets}
+    return [
+        f"{secret} in {place}"
+        for place, texts in places.items()
+        for secret, forms in spellings.items()
+        if any(form in text for text in texts for form in forms)
+    ]
+
+
+def test_no_secret_leaves_the_worker(vault: Installation, fleet: Fleet, tmp_path: Path, redis: RedisServer) -> None:
+    """Requests, events, stream, rows, logs, output and arguments hold none of the canaries."""
+    with ProcessWatch() as processes, overheard(vault.broker_url) as events:
+        with vault.running(groups=()):
+            vault.ok("collect", "--all")
+            requests = waiting_messages(vault.broker_url)
+            with vault.running(consumer=False):
+                done = vault.run("collect", "--all", "--wait")
+                inline = vault.run("collect", "--inline", "--verbose", *(device.name for device in fleet))
+        told = [done.stdout, done.stderr, inline.stdout, inline.stderr]
+        told += [vault.ok(*command) for command in (("status",), ("history", PASSWORD_DEVICE), ("config", "show"))]
+    logs = [daemon.log.read_text() for daemon in vault.daemons.values()]
+    places = {
+        "a request message": requests,
+        "an event": events,
+        "Redis": everything_in_redis(redis.database_url(0)) + everything_in_redis(vault.redis_url),
+        "a row": everything_in_sqlite(tmp_path / "devicevault.db"),
+        "a log": logs,
+        "a command's output": told,
+        "a process's arguments": [arguments.decode(errors="replace") for arguments in processes.seen],
+    }
+
+    # The test listens where it says it does ...
+    assert len(requests) == 3
+    assert any("task-received" in event for event in events)
+    assert PASSWORD_DEVICE in "".join(places["Redis"])
+    assert any("devicevault-worker" in arguments for arguments in places["a process's arguments"])
+    assert fleet[PASSWORD_DEVICE].logins >= 2
+    assert fleet[KEY_DEVICE].logins >= 2
+    assert fleet[REFUSED_DEVICE].refusals >= 2
+    assert "ios-refused" in "".join(logs)
+
+    # ... and hears no secret there, neither of the credentials nor of the configurations.
+    assert leaks(places, CANARIES) == []
+    configured = secrets_of("cisco_ios", PASSWORD_DEVICE)
+    assert all(secret in configuration_for("cisco_ios", PASSWORD_DEVICE) for secret in configured)
+    assert leaks(places, configured) == []
+
+
+def test_the_search_itself_finds_a_leak() -> None:
+    assert leaks({"a log": [f"password {PASSWORD}"]}, CANARIES) == [f"{PASSWORD} in a log"]
+    assert leaks({"a row": [f"X'{ENABLE.encode().hex()}'"]}, CANARIES) == [f"{ENABLE} in a row"]
+    assert leaks({"an event": [os.sep]}, CANARIES) == []
