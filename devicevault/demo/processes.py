@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import time
@@ -26,17 +25,18 @@ class Daemon:
         self.log = folder / f"{name}.log"
         self._command = command
         self._environ = environ
-        self._notify_path = folder / f"{name}.notify"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Daemon:
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._notify.bind(os.fspath(self._notify_path))
+        # An abstract address which the kernel picks: a path in a deep folder may be too long for a socket.
+        self._notify.bind("")
+        address = self._notify.getsockname()[1:].decode()
         with self.log.open("wb") as log:
             # In a session of its own, so that Ctrl-C reaches the demo alone, which then stops it in order.
             self._process = subprocess.Popen(
                 self._command,
-                env={**self._environ, "NOTIFY_SOCKET": os.fspath(self._notify_path)},
+                env={**self._environ, "NOTIFY_SOCKET": f"@{address}"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -14,7 +14,7 @@ from devicevault.errors import ServiceUnavailable
 READY_THEN_SLEEP = """
 import os, socket, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.connect(os.environ["NOTIFY_SOCKET"])
+s.connect(os.environ["NOTIFY_SOCKET"].replace("@", "\\0", 1))
 s.send(b"STATUS=starting")
 s.send(b"READY=1")
 time.sleep(60)
