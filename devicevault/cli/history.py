@@ -47,6 +47,7 @@ def history(settings: Settings, device: str, limit: int, with_log: bool, as_json
         )
         return
     _print_revisions(revisions)
+    console().print()
     _print_results(results)
     if with_log:
         _print_log(steps)
@@ -56,7 +57,7 @@ def _print_revisions(revisions: Sequence[Revision]) -> None:
     if not revisions:
         console().print("never backed up")
         return
-    grid = table("revision", "artifact", "found", "last seen", "why", "lines", "bytes")
+    grid = table("Revision", "Artifact", "Found", "Last seen", "Why", "Lines", "Bytes")
     for revision in revisions:
         grid.add_row(
             str(revision.number),
@@ -71,7 +72,7 @@ def _print_revisions(revisions: Sequence[Revision]) -> None:
 
 
 def _print_results(results: Sequence[ResultSummary]) -> None:
-    grid = table("asked for", "status", "took", "worker", "attempts", "revision", "why")
+    grid = table("Asked for", "Status", "Took", "Worker", "Attempts", "Revision", "Why")
     for result in results:
         numbers = [str(artifact["revision"]) for artifact in result.artifacts if artifact["revision"]]
         grid.add_row(

@@ -44,7 +44,7 @@ def _print(states: Sequence[DeviceState]) -> None:
     if not states:
         console().print("no such device has been collected yet; begin with: devicevault collect --all")
         return
-    grid = table("device", "group", "status", "last backup", "why")
+    grid = table("Device", "Group", "Status", "Last backup", "Why")
     grid.columns[3].no_wrap = True
     for state in states:
         latest = state.latest
@@ -57,7 +57,8 @@ def _print(states: Sequence[DeviceState]) -> None:
         )
     print_table(grid)
     counts = Counter(state.latest.status if state.latest else "never" for state in states)
-    console().print(f"{len(states)} devices: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))
+    devices = "1 device" if len(states) == 1 else f"{len(states)} devices"
+    console().print(f"{devices}: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))
 
 
 def _why(latest: ResultSummary) -> str:
