@@ -99,8 +99,6 @@ def _check_untouched(stage: Stage) -> None:
 
 def _say_next() -> None:
     _heading("Where to look next")
-    # As this demo was started, where the plain name would not be found.
-    program = "devicevault" if shutil.which("devicevault") or not Path(sys.argv[0]).is_file() else sys.argv[0]
     for words, purpose in (
         ("demo --stay", "the same, and then try commands yourself"),
         ("platforms list", "the platforms it knows; each is a page of TOML"),
@@ -108,19 +106,26 @@ def _say_next() -> None:
         ("collect --inline -v DEVICE", "one real device, no services needed, the session shown"),
         ("doctor", "what is wrong with an installation, and what to do"),
     ):
-        _say(f"{program} {words:<28}{purpose}")
+        _say(f"{_program()} {words:<28}{purpose}")
 
 
 def _stay(stage: Stage) -> None:
     _heading("The stage is yours")
     _say("In another terminal:\n")
     _say(f"export DEVICEVAULT_CONFIG={stage.config}", style="bold cyan")
-    _say(f"devicevault collect --inline -v {next(iter(stage.fleet)).name}", style="bold cyan")
+    _say(f"{_program()} doctor", style="bold cyan")
+    _say(f"{_program()} collect --inline -v {next(iter(stage.fleet)).name}", style="bold cyan")
     _say("\nCtrl-C ends it.")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
         return
+
+
+def _program() -> str:
+    """How to call the program: as this demo was called, where the plain name would not be found."""
+    called = Path(sys.argv[0])
+    return sys.argv[0] if called.name == "devicevault" and not shutil.which("devicevault") else "devicevault"
 
 
 def _type(stage: Stage, *words: str, expect: int = ExitCode.DONE) -> None:

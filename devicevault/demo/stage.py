@@ -41,7 +41,9 @@ class Stage:
         with ExitStack() as stack:
             stack.enter_context(self.fleet)
             try:
-                server = stack.enter_context(ValkeyServer(port=_free_port(), data_dir=self.folder / "valkey"))
+                server = stack.enter_context(
+                    ValkeyServer(port=_free_port(), data_dir=self.folder / "valkey", appendonly="yes")
+                )
             except ValkeyServerError as error:
                 raise ServiceUnavailable(f"the demo's embedded server does not start: {error}") from None
             self._redis_port = server.port

@@ -29,6 +29,11 @@ def start_demo(folder: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
+def devicevault(environ: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "devicevault", *words]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+
 def left_behind(folder: Path) -> list[str]:
     """Files under ``folder``, and processes that still have to do with it."""
     mark = os.fsencode(folder / _FOLDER)
@@ -90,14 +95,10 @@ def test_a_demo_that_stays_ends_at_ctrl_c_as_a_success(tmp_path: Path) -> None:
     config = re.search(r"export DEVICEVAULT_CONFIG=(\S+)", told)
     assert config is not None
     environ = {**os.environ, "DEVICEVAULT_CONFIG": config.group(1)}
-    shown = subprocess.run(
-        [sys.executable, "-m", "devicevault", "collect", "--inline", "-v", "access-sw1"],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    checked = devicevault(environ, "doctor")
+    assert checked.returncode == 0, checked.stdout
+    assert "warning" not in checked.stdout
+    shown = devicevault(environ, "collect", "--inline", "-v", "access-sw1")
     assert shown.returncode == 0, shown.stderr
     assert "> show running-config" in shown.stderr
     assert "1 device: 1 success" in shown.stdout
