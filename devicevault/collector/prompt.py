@@ -14,7 +14,7 @@ from typing import Final
 
 from devicevault.collector.ssh import DeviceConnection
 from devicevault.collector.text import last_line
-from devicevault.errors import ConfigurationTooLarge, DeviceVaultError, PromptNotFound
+from devicevault.errors import ConfigurationTooLarge, DeviceUnreachable, DeviceVaultError, PromptNotFound
 from devicevault.platforms.page import Session as Page
 
 #: The prompt is looked for in this much of the end, the command's echo in this much of the beginning.
@@ -29,6 +29,7 @@ NUDGE_S: Final = 5.0
 NUDGES_MAX: Final = 2
 #: Seconds to wait for a device to close the connection after it was told to.
 LEAVE_S: Final = 0.5
+LAST_WORDS_CHARACTERS: Final = 120
 
 
 class PromptReader:
@@ -54,7 +55,7 @@ class PromptReader:
         silent_s = 0.0
         nudges = 0
         while True:
-            data = self._connection.receive(SETTLE_S)
+            data = self._greeting()
             line = answer.add(data)
             silent_s = 0.0 if data else silent_s + SETTLE_S
             if data:
@@ -127,6 +128,16 @@ class PromptReader:
             ends = time.monotonic() + LEAVE_S
             while time.monotonic() < ends:
                 self._connection.receive(LEAVE_S)
+
+    def _greeting(self) -> str:
+        """What comes next after login. A device that hangs up mostly says why, and so does the error then."""
+        try:
+            return self._connection.receive(SETTLE_S)
+        except DeviceUnreachable as error:
+            last_words = last_line(self._answer.text.rstrip()).strip()
+            if not last_words:
+                raise
+            raise DeviceUnreachable(f"{error.problem}; it said {last_words[:LAST_WORDS_CHARACTERS]!r}") from None
 
     def _is_prompt(self, line: str) -> bool:
         stripped = line.strip()
