@@ -7,6 +7,7 @@ import logging
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from devicevault.messages import Artifact, CollectFacts, CollectRequest, Collect
 from devicevault.platforms import Platforms
 from devicevault.platforms.page import Platform
 from devicevault.settings import Settings, SshSettings
+from devicevault.settings.schema import PUBLISH_ALLOWANCE_S
 
 logger = logging.getLogger(__name__)
 
@@ -82,14 +84,15 @@ def collect(request: CollectRequest, context: CollectorContext) -> CollectResult
     except CollectionError as error:
         status, code, sentence = Status.FAILURE, error.code, steps.masked(str(error))
         steps.error(sentence)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever fails here, the request ends in a row)
         status, code = Status.FAILURE, CollectionError.code
-        # The exception's own text may hold what a device sent; its kind and place are in the journal.
         sentence = (
             f"a fault of DeviceVault's own ({type(error).__name__}); see the worker's journal, and please report it"
         )
         steps.error(sentence)
-        logger.error("%s: %s", request.device, type(error).__name__, exc_info=True, extra={"device": request.device})
+        # Where it happened, but not the exception's own text: that may hold what a device sent.
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("%s: %s\n%s", request.device, type(error).__name__, frames, extra={"device": request.device})
     return CollectResult(
         **_identity(request),
         status=status,
@@ -156,10 +159,12 @@ class _Collection:
         self._attempts(platform)
 
     def _attempts(self, platform: Platform) -> None:
+        # Later than this, the broker gives the task to another worker.
+        ends_at = time.monotonic() + self.context.settings.acknowledgement_limit_s - PUBLISH_ALLOWANCE_S
         for attempt in range(1, self.ssh.attempts + 1):
             self.found.attempts = attempt
             try:
-                with Limit(self.request.deadline_s) as limit:
+                with Limit(max(0.0, min(self.request.deadline_s, ends_at - time.monotonic()))) as limit:
                     self._attempt(platform, limit)
                 return
             except DeviceUnreachable as error:

@@ -12,7 +12,8 @@ from devicevault.messages import LOG_MAX_CHARACTERS, LOG_MAX_LINES, CollectReque
 logger = logging.getLogger("devicevault.collector")
 
 HIDDEN: Final = "<secret hidden>"
-_LEVELS: Final = {"info": logging.DEBUG, "warning": logging.WARNING, "error": logging.ERROR}
+#: The last line of a collection, its error or success, is the task's to log.
+_LEVELS: Final = {"info": logging.DEBUG, "warning": logging.WARNING, "error": logging.DEBUG}
 
 #: Told each thing typed (``typed``) and each answer (``seen``), secrets masked: ``collect --inline -v``.
 Transcript = Callable[[str, str], None]

@@ -200,7 +200,8 @@ def _log(result: CollectResult) -> None:
     extra = {"device": result.device, "task_id": result.task_id, "group": result.group, "run_id": result.run_id}
     size = sum(artifact.size for artifact in result.artifacts)
     told = f"{size} bytes in {result.collection_duration_ms} ms" if size else result.error_message
-    logger.info("%s: %s: %s", result.device, result.status, told, extra=extra)
+    level = logging.WARNING if result.status == Status.FAILURE else logging.INFO
+    logger.log(level, "%s: %s: %s", result.device, result.status, told, extra=extra)
 
 
 def summary(result: CollectResult) -> dict[str, Any]:

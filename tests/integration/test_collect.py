@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from devicevault.collector.steps import HIDDEN
 from devicevault.demo.dialects import DIALECTS
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.messages import CollectResult
+from devicevault.settings import QueueSettings
+from devicevault.settings.schema import PUBLISH_ALLOWANCE_S
 from tests.collecting import CREDENTIALS, PLATFORMS, make_context, request_for
 
 
@@ -95,6 +98,33 @@ def test_a_hung_device_ends_at_the_deadline_and_the_sentence_says_where(fault: s
     assert (result.error, result.attempt) == ("timeout", 1)
     assert f"were over while {step}" in result.error_message
     assert result.collection_duration_ms < 2500
+
+
+def test_no_request_keeps_a_session_beyond_what_the_broker_waits_for(tmp_path: Path) -> None:
+    """A forged or careless deadline would have the broker give the running task to another worker."""
+    device = SimulatedDevice("r1", fault="stall")
+    context = make_context(tmp_path)
+    queue = QueueSettings(amqp_consumer_timeout_s=PUBLISH_ALLOWANCE_S + 2)
+    with Fleet([device]) as fleet:
+        short = replace(context, settings=context.settings.model_copy(update={"queue": queue}))
+        result = collect(request_for(fleet, device, deadline_s=1e9), short)
+    assert result.error == "timeout"
+    assert result.collection_duration_ms < 3000
+
+
+def test_a_fault_of_our_own_ends_in_a_row_and_tells_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A plugin's or library's exception may quote what the device sent; only its kind and place are logged."""
+    device = SimulatedDevice("r1")
+
+    def fail(kind: str, text: str) -> None:
+        raise RuntimeError("".join(["cAn", "ArY"]))
+
+    with Fleet([device]) as fleet:
+        result = collect(request_for(fleet, device), make_context(tmp_path, transcript=fail))
+    assert (result.status, result.error) == ("failure", "internal")
+    assert "RuntimeError" in result.error_message
+    assert "steps.py" in caplog.text
+    assert "cAnArY" not in caplog.text + result.model_dump_json()
 
 
 def test_a_device_without_a_banner_is_unreachable_after_the_connect_timeout(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from redis import Redis
 
 from devicevault import names
 from devicevault.celery_app import message_options
+from devicevault.daemons.broker_watch import broker_answers
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from tests.servers import RabbitMQServer, RedisServer, redis_server, wait_until
 from tests.workers import WorkerHost, stop
@@ -182,6 +183,10 @@ def test_wrong_settings_end_in_one_line_and_78(host: WorkerHost, command: tuple[
         assert worker.wait(30) == os.EX_CONFIG
     assert "DEVICEVAULT_WORKER__CONCURRENCY" in host.log()
     assert "Traceback" not in host.log()
+
+
+def test_a_worker_knows_a_broker_that_answers_from_one_that_does_not(host: WorkerHost) -> None:
+    assert broker_answers(host.app)
 
 
 def test_systemd_hears_ready_only_from_a_worker_that_consumes(host: WorkerHost) -> None:
