@@ -178,4 +178,3 @@ def validated(kind: type[M], data: object) -> M:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "message"
         raise MalformedMessage(f"{kind.__name__}: {field}: {first['msg']}") from None
-
