@@ -69,7 +69,9 @@ def _get(broker_api: str, resource: str) -> object:
             problem, "see that broker_api ends in /api/ and that the user may see queues"
         ) from None
     except (OSError, HTTPException) as error:
-        problem = f"RabbitMQ's management API at {_shown(broker_api)} does not answer: {error}"
+        problem = (
+            f"RabbitMQ's management API at {_shown(broker_api)} does not answer: {getattr(error, 'reason', error)}"
+        )
         raise ServiceUnavailable(problem, f"run '{ENABLE}' on the broker's host, or correct broker_api") from None
     except ValueError:
         raise ServiceUnavailable(

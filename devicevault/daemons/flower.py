@@ -7,6 +7,7 @@ changes nothing: with ``read_only`` there is no button that stops a worker or re
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from ipaddress import ip_address
 from types import FrameType
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from devicevault import rabbitmq
 from devicevault.daemons.service import Progress, Watchdog, notify_ready, notify_stopping, run_daemon
-from devicevault.errors import ConfigurationError, Fault, ServiceUnavailable
+from devicevault.errors import ConfigurationError, ExitCode, Fault, ServiceUnavailable
 from devicevault.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,10 @@ def main() -> None:
 
 
 def serve(settings: Settings) -> None:
-    """Serve Flower until SIGTERM. Raises ConfigurationError without a password, ServiceUnavailable without a port."""
+    """Serve Flower until SIGTERM, which ends this process.
+
+    Raises ConfigurationError without a password, ServiceUnavailable without a port.
+    """
     options = flower_options(settings)
     flower = _application(settings, options)
     try:
@@ -116,3 +120,7 @@ def _run(flower: Any, status: str) -> None:
         flower.start()
         notify_stopping("stopping")
     logger.info("stopped")
+    # Threads of Flower's may be asking a broker that is away, and Python would wait for each of them to give up.
+    # There is nothing to save.
+    logging.shutdown()
+    os._exit(ExitCode.DONE)

@@ -112,6 +112,23 @@ def test_a_missing_management_plugin_is_told_with_the_command_that_enables_it(
     assert "geheim" not in log
 
 
+def test_flower_ends_at_once_though_its_broker_is_away(tmp_path: Path) -> None:
+    """Its threads go on asking the broker for ten seconds and more; nobody waits for them."""
+    port = free_port()
+    variables = environ(
+        f"amqp://guest:guest@127.0.0.1:{free_port()}//", "http://127.0.0.1/api/", port, "x", tmp_path / "c"
+    )
+    flower = subprocess.Popen([FLOWER], env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        assert flower.stderr is not None
+        assert any(f"serving http://127.0.0.1:{port}/" in line for line in flower.stderr)
+        flower.terminate()
+        assert flower.wait(5) == ExitCode.DONE
+    finally:
+        flower.kill()
+        flower.communicate()
+
+
 def refused(variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([FLOWER], env=variables, capture_output=True, text=True, timeout=60, check=False)
 
