@@ -46,9 +46,10 @@ lint: venv
 check: lint
 	$(BIN)/pytest -m 'not services' -n auto $(PYTEST_ARGS)
 
+# With Debian 12's own Python, the oldest in use: it needs async-timeout, which later ones do without.
 lock:
-	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || packaging/ensure-packages python3-venv
-	$(PYTHON) -m venv .cache/pip-tools
+	@/usr/bin/python3 -c 'import ensurepip' 2>/dev/null || packaging/ensure-packages python3-venv
+	/usr/bin/python3 -m venv .cache/pip-tools
 	.cache/pip-tools/bin/python -m pip install --quiet --disable-pip-version-check pip-tools
 	.cache/pip-tools/bin/pip-compile --quiet --extra demo --extra dev --allow-unsafe --generate-hashes \
 	  --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
