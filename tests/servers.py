@@ -6,6 +6,7 @@ started. Debian's own services of the same names are never touched.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -106,9 +107,10 @@ class Process:
         self.process = None
 
     def kill(self) -> None:
-        """As a power cut would end it."""
+        """As a power cut would end it, with its children: RabbitMQ's is a shell script around the node."""
         if self.process is not None:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
 

@@ -17,6 +17,7 @@ from redis import Redis
 import devicevault
 from devicevault import names
 from devicevault.celery_app import app
+from devicevault.collector import quiet
 from devicevault.collector.collect import CollectorContext, collect, without_session
 from devicevault.collector.deadline import interrupt_all
 from devicevault.collector.deliveries import Deliveries
@@ -214,21 +215,10 @@ def summary(result: CollectResult) -> dict[str, Any]:
     return told
 
 
-class _WithoutTraceback(logging.Filter):
-    """Celery logs a task that goes back to its queue with a traceback, as if it were a fault."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], Reject):
-            record.exc_info = None
-        return True
-
-
-logging.getLogger("celery.app.trace").addFilter(_WithoutTraceback())
-
-
 @worker_init.connect  # type: ignore[untyped-decorator]
 def prepare(**_: Any) -> None:
     """Finds what is wrong with credentials, platforms and keys before the first task comes, not with it."""
+    quiet.install()
     try:
         this_process.worker()
     except ConfigurationError as error:

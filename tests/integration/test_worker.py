@@ -15,7 +15,8 @@ from devicevault import names
 from devicevault.celery_app import message_options
 from devicevault.daemons.broker_watch import broker_answers
 from devicevault.demo.fleet import Fleet, SimulatedDevice
-from tests.servers import RabbitMQServer, RedisServer, redis_server, wait_until
+from tests.conftest import started
+from tests.servers import RabbitMQServer, RedisServer, rabbitmq_server, redis_server, wait_until
 from tests.workers import WorkerHost, stop
 
 pytestmark = pytest.mark.services
@@ -162,6 +163,28 @@ def test_results_wait_in_the_worker_while_redis_is_away(tmp_path: Path, rabbitmq
             assert result.status == "success"
             assert "Redis is back" in host.log()
             assert stop(worker) == 0
+
+
+def test_a_broker_that_dies_in_the_middle_of_a_session_leads_to_no_second_one(tmp_path: Path, redis_url: str) -> None:
+    """The acknowledgement is lost with the connection, so the broker delivers the request to the same worker again."""
+    (tmp_path / "rabbitmq").mkdir()
+    device = SimulatedDevice("r1", delay_s=3)
+    with started(rabbitmq_server(tmp_path / "rabbitmq", management=False)) as rabbitmq, Fleet([device]) as fleet:
+        host = WorkerHost(tmp_path, rabbitmq.url, redis_url)
+        with host.running(*WORKER) as worker:
+            host.send("r1", platform="cisco_ios", address=fleet.address, port=fleet.port("r1"), credentials=("lab",))
+            host.wait_for_lock("r1")
+            rabbitmq.kill()
+            rabbitmq.start()
+            host.results(1)
+            wait_until(lambda: "Resuming normal operations" in host.log(), 60, or_say=host.log)
+            host.send("r2")
+            host.results(2, within_s=60)
+            assert stop(worker) == 0
+        assert host.waiting() == 0
+    assert device.logins == 1
+    assert len(host.results(2)) == 2
+    assert "Traceback" not in host.log()
 
 
 @pytest.mark.parametrize(
