@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 import devicevault
-from devicevault.collector import noop, ssh
+from devicevault.collector import noop, ssh, tcp
+from devicevault.collector.connection import DeviceConnection
 from devicevault.collector.deadline import Limit
 from devicevault.collector.seal import Sealer
 from devicevault.collector.session import Reading, Session
@@ -193,7 +194,7 @@ class _Collection:
         for name in self.request.credentials:
             if refusal is not None:
                 self.steps.warning(f"{refusal.problem}; trying credential {name!r}")
-            sock = ssh.connect_tcp(target, limit)
+            sock = tcp.connect_tcp(target, limit)
             try:
                 self.found.address = sock.getpeername()[0]
                 credential = self._credential(name)
@@ -213,7 +214,7 @@ class _Collection:
         self.steps.hide((credential.password, credential.enable, credential.passphrase))
         return credential
 
-    def _session(self, connection: ssh.DeviceConnection, platform: Platform, credential: Credential) -> Session:
+    def _session(self, connection: DeviceConnection, platform: Platform, credential: Credential) -> Session:
         self.found.host_key = connection.client.host_key_seen
         self.steps.info(
             f"Logged in to {self.found.address} port {self.request.port} as {credential.username!r} "
@@ -225,8 +226,8 @@ class _Collection:
             )
         return Session(connection, platform, credential, self.steps, int(self.ssh.max_artifact_mb * 1e6))
 
-    def _target(self, platform: Platform) -> ssh.Target:
-        return ssh.Target(
+    def _target(self, platform: Platform) -> tcp.Target:
+        return tcp.Target(
             address=self.request.address or self.request.device,
             port=self.request.port,
             driver=platform.session.driver,

@@ -12,7 +12,7 @@ import re
 import time
 from typing import Final
 
-from devicevault.collector.ssh import DeviceConnection
+from devicevault.collector.connection import DeviceConnection
 from devicevault.collector.text import last_line
 from devicevault.errors import ConfigurationTooLarge, DeviceUnreachable, DeviceVaultError, PromptNotFound
 from devicevault.platforms.page import Session as Page

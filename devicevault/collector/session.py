@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
-from devicevault.collector import ssh
 from devicevault.collector.completeness import agree, judge, rejection
+from devicevault.collector.connection import DeviceConnection
 from devicevault.collector.normalise import Normalised, normalise
 from devicevault.collector.prompt import PromptReader
 from devicevault.collector.steps import HIDDEN, Steps
@@ -45,7 +45,7 @@ class Session:
     """An open session. A context: left, it says goodbye and closes the connection."""
 
     def __init__(
-        self, connection: ssh.DeviceConnection, platform: Platform, credential: Credential, steps: Steps, max_bytes: int
+        self, connection: DeviceConnection, platform: Platform, credential: Credential, steps: Steps, max_bytes: int
     ) -> None:
         self._connection = connection
         self._platform = platform

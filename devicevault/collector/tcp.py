@@ -1,0 +1,83 @@
+"""A TCP connection to a device, on a socket that can be shut down from outside at any moment."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from devicevault.collector import hostkeys
+from devicevault.collector.deadline import Limit
+from devicevault.errors import DeviceUnreachable
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to connect and what to insist on."""
+
+    address: str
+    port: int
+    driver: str
+    host_keys: tuple[str, ...] = ()
+    host_key_policy: hostkeys.Policy = "accept-new"
+    legacy: bool = False
+    connect_timeout_s: float = 15.0
+    login_suffix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.address} port {self.port}"
+
+
+def connect_tcp(target: Target, limit: Limit) -> socket.socket:
+    """A socket connected to the first address that answers, guarded by ``limit``."""
+    ends_s = min(target.connect_timeout_s, limit.remaining_s)
+    problem = "has no address"
+    for family, kind, protocol, _, address in resolve(target, ends_s, limit):
+        sock = socket.socket(family, kind, protocol)
+        limit.guard(sock)
+        limit.step = f"connecting to {target}"
+        sock.settimeout(max(0.001, min(ends_s, limit.remaining_s)))
+        try:
+            sock.connect(address)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        except TimeoutError:
+            problem = f"did not answer within {ends_s:g} s"
+        except OSError as error:
+            problem = f"can't be reached: {error.strerror or error}"
+        sock.close()
+        limit.check()
+    raise DeviceUnreachable(
+        f"{target} {problem}",
+        "check address, port, routing and firewall from the worker's host",
+    )
+
+
+def resolve(target: Target, timeout_s: float, limit: Limit) -> Sequence[tuple[Any, ...]]:
+    """Addresses of the target, from a thread of its own: nothing can interrupt a resolver that hangs."""
+    answer: list[Sequence[tuple[Any, ...]]] = []
+    trouble: list[OSError | UnicodeError] = []
+
+    def ask(flags: int = 0) -> None:
+        try:
+            answer.append(socket.getaddrinfo(target.address, target.port, type=socket.SOCK_STREAM, flags=flags))
+        except (OSError, UnicodeError) as error:
+            trouble.append(error)
+
+    ask(socket.AI_NUMERICHOST)
+    if not answer:
+        trouble.clear()
+        limit.step = f"looking up {target.address}"
+        thread = threading.Thread(target=ask, name=f"resolve {target.address}", daemon=True)
+        thread.start()
+        thread.join(timeout_s)
+        limit.check()
+    if answer:
+        return answer[0]
+    problem = f"has no address ({trouble[0]})" if trouble else f"was not looked up within {timeout_s:g} s"
+    raise DeviceUnreachable(
+        f"the host name {target.address!r} {problem}", "check the name, or the name servers of the worker's host"
+    )
