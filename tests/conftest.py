@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -22,6 +23,20 @@ from tests.servers import (
 )
 
 S = TypeVar("S")
+
+#: What a developer's shell, or pytest-xdist, may have set and a command would go by.
+AMBIENT = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So a shell starts what runs in its background; the programs under test must be interruptible all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _same_environment_everywhere() -> None:
+    """Nothing that happens to be set where the tests run reaches what they run."""
+    for name in (*AMBIENT, *(name for name in os.environ if name.startswith("DEVICEVAULT_"))):
+        os.environ.pop(name, None)
 
 
 def missing(reason: str) -> NoReturn:
