@@ -113,6 +113,9 @@ class DeviceLocks:
             time.sleep(self._renewal_s)
 
     def _renew(self, held: Held) -> None:
+        with self._changed:
+            if held not in self._held:
+                return
         try:
             # Taken anew if it ended meanwhile, as after a restart of Redis.
             self._take_key(held)
