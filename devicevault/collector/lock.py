@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from redis import Redis
@@ -45,6 +45,8 @@ class Held:
     task_id: str
     #: No renewal after this time (``time.monotonic``): a session that outlives every limit must not hold on for ever.
     until: float
+    #: A renewal under way must not take the lock again behind the back of its release.
+    talking: threading.Lock = field(default_factory=threading.Lock, compare=False)
 
 
 class DeviceLocks:
@@ -77,9 +79,10 @@ class DeviceLocks:
 
     def release(self, held: Held) -> None:
         """Gives a lock back; while Redis does not answer, the lock ends by itself instead."""
-        with self._changed:
-            self._held.discard(held)
-        self._give_back_key(held)
+        with held.talking:
+            with self._changed:
+                self._held.discard(held)
+            self._give_back_key(held)
 
     def _take_key(self, held: Held) -> None:
         with unavailable(self._redis):
@@ -113,16 +116,11 @@ class DeviceLocks:
             time.sleep(self._renewal_s)
 
     def _renew(self, held: Held) -> None:
-        with self._changed:
-            if held not in self._held:
-                return
         try:
-            # Taken anew if it ended meanwhile, as after a restart of Redis.
-            self._take_key(held)
-            with self._changed:
-                given_back = held not in self._held
-            if given_back:
-                self._give_back_key(held)
+            with held.talking:
+                if held in self._held:
+                    # Taken anew if it ended meanwhile, as after a restart of Redis.
+                    self._take_key(held)
         except DeviceLocked as error:
             logger.warning("Lock %s of task %s was lost: %s", held.key, held.task_id, error.problem)
         except ServiceUnavailable as error:
