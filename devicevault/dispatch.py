@@ -21,7 +21,7 @@ from devicevault.errors import ServiceUnavailable
 from devicevault.inventory import Device
 from devicevault.messages import CollectRequest
 from devicevault.settings import Settings, mask_passwords
-from devicevault.store import Store, reader, writer
+from devicevault.store import Store, mark_undelivered, open_run, queue_requests, reader
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -92,21 +92,23 @@ def dispatch(
 ) -> str:
     """Open a run for these devices and queue their requests; returns the ``run_id``.
 
-    Raises :class:`~devicevault.errors.ServiceUnavailable` when the broker can't be reached, with nothing written.
+    A device whose task of an earlier run still waits gets one more message of that task, and this run waits for its
+    row. Raises :class:`~devicevault.errors.ServiceUnavailable` when the broker can't be reached, with nothing written.
     A message the broker does not take later on ends as a ``failure`` row that says so.
     """
     with app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S) as connection:
         _connect(connection, settings)
         run, requests = queue_rows(
-            devices, settings=settings, store=store, asked_by=asked_by, kind=kind, priority=priority
+            devices, settings=settings, store=store, asked_by=asked_by, kind=kind, priority=priority, attach=True
         )
-        undelivered = dict.fromkeys((request.task_id for request in requests), INTERRUPTED)
+        # The row of a task that was sent before waits for that message, whatever becomes of this one.
+        undelivered = dict.fromkeys((request.task_id for request in requests if not request.repeat), INTERRUPTED)
         try:
             _send(app, connection, requests, settings, undelivered)
         finally:
             if undelivered:
                 with store.session() as session:
-                    writer.mark_undelivered(session, undelivered)
+                    mark_undelivered(session, undelivered)
     logger.info("run %s: %d requests queued, %d not taken by the broker", run.run_id, len(requests), len(undelivered))
     return run.run_id
 
@@ -119,20 +121,24 @@ def queue_rows(
     asked_by: str,
     kind: str = "manual",
     priority: int = names.PRIORITY_PERSON,
+    attach: bool = False,
 ) -> tuple[Run, list[CollectRequest]]:
-    """Write a run and a ``queued`` row for each device, committed; returns the run and the requests to send."""
+    """Write a run and a ``queued`` row for each device, committed; returns the run and the requests to send.
+
+    With ``attach`` the run waits for a device's task that waits already, instead of queuing another.
+    """
     devices = list(devices)
     requested_at = datetime.now(UTC)
     with store.session() as session:
-        run_id = writer.open_run(session, asked_by=asked_by, kind=kind, requested_at=requested_at)
+        run_id = open_run(session, asked_by=asked_by, kind=kind, requested_at=requested_at)
         run = Run(run_id, asked_by, kind, requested_at)
         pinned = reader.pinned_host_keys(session, [device.device_id for device in devices])
         requests = [
             build_request(device, run, settings, host_keys=pinned.get(device.device_id, ()), priority=priority)
             for device in devices
         ]
-        writer.queue_requests(session, run_id, requests)
-    return run, requests
+        to_send = queue_requests(session, run_id, requests, attach=attach)
+    return run, to_send
 
 
 def _connect(connection: Connection, settings: Settings) -> None:
@@ -173,8 +179,10 @@ def _send(
             except _broker_errors(connection) as error:
                 reason = f"the broker did not take the request: {error}; collect the device again"
                 undelivered.update(dict.fromkeys(undelivered, reason))
+                # Closing politely would wait for an answer which a blocked broker never gives.
+                connection.collect(CONNECT_TIMEOUT_S)
                 return
-            del undelivered[request.task_id]
+            undelivered.pop(request.task_id, None)
 
 
 def _broker_errors(connection: Connection) -> tuple[type[BaseException], ...]:

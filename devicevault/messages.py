@@ -33,6 +33,10 @@ class Status(StrEnum):
     SUSPECT = "suspect"
 
 
+#: Ends that left the device without a new good backup. Not ``skipped``: another task has the device in hand.
+FAILED: Final = frozenset({Status.FAILURE, Status.EXPIRED, Status.LOST, Status.SUSPECT})
+
+
 class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -51,6 +55,9 @@ class CollectRequest(Message):
 
     v: Version = names.MESSAGE_VERSION
     task_id: str = Field(min_length=1)
+    #: 0 in a task's first message. Each time the device is asked for again while the task waits, one more message
+    #: goes out, with the next number; the first to be worked on does the task, the others find it done.
+    repeat: int = Field(default=0, ge=0)
     run_id: str = ""
     #: ``scheduled:…`` or ``manual:…``
     task_identifier: str = ""

@@ -31,6 +31,12 @@ CONSUMER_CLIENT: Final = "devicevault-consumer"
 
 LOCK_PREFIX: Final = "lock:device:"
 
+#: Redis hash of the collector groups that are paused: group name to who paused it, and when, as JSON.
+PAUSED_GROUPS: Final = "paused:groups"
+#: Redis keys of tasks that shall not be started any more, and of tasks whose result is in the stream.
+CANCELLED_PREFIX: Final = "cancelled:task:"
+DONE_PREFIX: Final = "done:task:"
+
 #: The first artifact's text stands in this stream field, as existing consumers of the stream expect.
 FIELD_DEVICE_CONFIG: Final = "device_config"
 

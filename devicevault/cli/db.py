@@ -49,8 +49,8 @@ def check(settings: Settings) -> None:
 def forget(settings: Settings, device: str) -> None:
     """Forget the SSH host key pinned for DEVICE; the next collection pins the one it sees."""
     from devicevault.store import open_store
+    from devicevault.store.devices import forget_host_key
     from devicevault.store.reader import find_device
-    from devicevault.store.writer import forget_host_key
 
     with open_store(settings.database_url) as store, store.session() as session:
         found = find_device(session, device)

@@ -51,7 +51,7 @@ def _collect_all(requests: Sequence[CollectRequest], context: CollectorContext, 
         while waiting:
             with _working_on(waiting[0].device, quiet=context.transcript is not None):
                 result = collect(waiting[0], context)
-            writer.write_results(store, [result])
+            writer.write_results(store, [result], suspect_shrink=context.settings.consumer.suspect_shrink)
             if context.transcript:
                 _show_log(result)
             waiting.pop(0)

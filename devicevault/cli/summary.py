@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from devicevault.cli.console import console, print_json, print_table, status_text, table
-from devicevault.messages import Status
+from devicevault.messages import FAILED, Status
 
 if TYPE_CHECKING:
     from devicevault.store.reader import ResultSummary
@@ -16,13 +16,10 @@ if TYPE_CHECKING:
 #: With more devices than this, those that were backed up without a change are only counted.
 EVERY_DEVICE_MAX: Final = 25
 
-#: Ends that need somebody to look. ``skipped`` does not: another task has the device in hand.
-_FAILED: Final = frozenset({Status.FAILURE, Status.EXPIRED, Status.LOST, Status.SUSPECT})
-
 
 def failed(result: ResultSummary) -> bool:
     """Whether this end counts as a device that failed."""
-    return result.status in _FAILED
+    return result.status in FAILED
 
 
 def print_summary(results: Sequence[ResultSummary], *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from threading import Event
 from typing import Final, TypeVar
@@ -29,6 +30,7 @@ from devicevault.messages import CollectResult, Status
 from devicevault.names import CONSUMER_CLIENT, DEFAULT_GROUP
 from devicevault.settings import ConsumerSettings, Settings
 from devicevault.store import Store, WriteReport, mark_lost, open_store, write_results
+from devicevault.store.sweep import SWEEP_AT_ONCE, Waits, sweep
 from devicevault.stream import Entry, ResultReader, connect_redis, decode
 from devicevault.vault_keys import PUBLIC, known_key_ids, read_key
 
@@ -54,6 +56,7 @@ class Consumer:
         open_database: Callable[[], Store],
         reader: ResultReader,
         settings: ConsumerSettings,
+        waits: Waits,
         *,
         known_key_ids: Collection[str],
         max_bytes: int,
@@ -61,10 +64,12 @@ class Consumer:
         progress: Progress,
     ) -> None:
         """``open_database`` is called until it succeeds; an original sealed with a key that is not one of
-        ``known_key_ids`` is not kept; ``max_bytes`` bounds the texts of one result."""
+        ``known_key_ids`` is not kept; ``max_bytes`` bounds the texts of one result; a queued row that outlived
+        ``waits`` is ended."""
         self._open_database = open_database
         self._reader = reader
         self._settings = settings
+        self._waits = waits
         self._known_key_ids = frozenset(known_key_ids)
         self._max_bytes = max_bytes
         self._stop = stop
@@ -83,7 +88,7 @@ class Consumer:
         logger.info("stopped; %d results stored", self._stored)
 
     def _work(self) -> None:
-        claim_at = 0.0
+        claim_at = sweep_at = 0.0
         while not self._stop.is_set():
             if time.monotonic() >= claim_at:
                 self._claim()
@@ -92,6 +97,20 @@ class Consumer:
             entries = self._patiently(self._reader.read)
             if entries:
                 self._take(entries)
+            # Never before what is in the stream was read: the result of a row that waits may be there.
+            if self._reader.has_caught_up and time.monotonic() >= sweep_at:
+                self._sweep()
+                sweep_at = time.monotonic() + self._settings.sweep_s
+
+    def _sweep(self) -> None:
+        """End rows nothing will end any more."""
+        while not self._stop.is_set():
+            ended = self._patiently(lambda: sweep(self._store, self._waits, datetime.now(UTC)))
+            for row in ended:
+                fields = {"device": row.device, "task_id": row.task_id, "group": row.group, "run_id": row.run_id}
+                logger.warning("%s: %s: %s", row.device, row.status, row.reason, extra=fields)
+            if len(ended) < SWEEP_AT_ONCE:
+                return
 
     def _claim(self) -> None:
         claimed = self._patiently(self._reader.claim)
@@ -155,7 +174,9 @@ class Consumer:
         return [entry for entry, _ in readable]
 
     def _write_together(self, results: Sequence[CollectResult]) -> None:
-        report = self._patiently(lambda: write_results(self._store, results))
+        report = self._patiently(
+            lambda: write_results(self._store, results, suspect_shrink=self._settings.suspect_shrink)
+        )
         self._stored += len(report.written)
         _tell(results, report)
 
@@ -207,6 +228,9 @@ def _tell(results: Sequence[CollectResult], report: WriteReport) -> None:
     """One line for each row that got its status, and one for each change."""
     by_task = {result.task_id: result for result in results}
     for result in map(by_task.__getitem__, report.written):
+        if reason := report.suspects.get(result.task_id):
+            logger.warning("%s: %s: %s", result.device, Status.SUSPECT, reason, extra=_fields(result))
+            continue
         severity = logging.INFO if result.status in (Status.SUCCESS, Status.SKIPPED) else logging.WARNING
         # On one line, whatever the device said.
         reason = f": {result.error}: {' '.join(result.error_message.split())}" if result.error else ""
@@ -250,6 +274,7 @@ def consume(settings: Settings) -> None:
         lambda: open_store(settings.database_url, migrate=True),
         ResultReader(redis, settings.results_stream, consumer_name(settings), settings.consumer),
         settings.consumer,
+        Waits.from_settings(settings),
         known_key_ids=known_key_ids(settings.vault),
         max_bytes=int(artifact_mb * 1024 * 1024 * ARTIFACTS_OF_LARGEST_SIZE),
         stop=stop,

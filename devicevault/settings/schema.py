@@ -171,6 +171,10 @@ class ConsumerSettings(Table):
     max_deliveries: int = Field(5, ge=1, description="Deliveries after which an entry becomes a dead letter.")
     claim_idle_s: float = Field(60, gt=0, description="Seconds after which another consumer's entries are claimed.")
     tail_entries: int = Field(1000, ge=0, description="Committed entries kept in the stream, to look at.")
+    sweep_s: float = Field(60, gt=0, description="Seconds between two looks for requests that outlived every wait.")
+    suspect_shrink: float = Field(
+        0.3, gt=0, le=1, description="Share; a text that lost more of its last good size is `suspect`. 1 for never."
+    )
 
 
 class FlowerSettings(Table):

@@ -6,11 +6,13 @@ Nothing in here imports Celery or netmiko.
 from __future__ import annotations
 
 from devicevault.store.engine import Store, open_store
-from devicevault.store.writer import WriteReport, mark_lost, mark_undelivered, open_run, queue_requests, write_results
+from devicevault.store.requests import cancel_run, mark_lost, mark_undelivered, open_run, queue_requests
+from devicevault.store.writer import WriteReport, write_results
 
 __all__ = [
     "Store",
     "WriteReport",
+    "cancel_run",
     "mark_lost",
     "mark_undelivered",
     "open_run",

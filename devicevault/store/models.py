@@ -139,6 +139,8 @@ class DeviceBackupResult(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     requested_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
+    #: How often the device was asked for again while this task waited; each time one more message was sent.
+    repeats: Mapped[int] = mapped_column(default=0)
     started_at: Mapped[datetime | None]
     #: When the final status was written.
     recorded_at: Mapped[datetime | None]
@@ -159,6 +161,15 @@ class DeviceBackupResult(Base):
     artifacts: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
 
     device: Mapped[Device] = relationship()
+
+
+class RunAttachment(Base):
+    """A run that asked for a device whose task of an earlier run still waited: it waits for that one's row."""
+
+    __tablename__ = "run_attachments"
+
+    run_id: Mapped[str] = mapped_column(ForeignKey("collection_runs.run_id"), primary_key=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("device_backup_results.id"), primary_key=True, index=True)
 
 
 class DeviceConfig(Base):
@@ -215,3 +226,24 @@ class SealedOriginal(Base):
     original_digest: Mapped[str] = mapped_column(default="")
     sealed: Mapped[bytes]
     collected_at: Mapped[datetime]
+
+
+class HeldArtifact(Base):
+    """What the newest suspect collection of a device brought home, held until it is accepted or overtaken."""
+
+    __tablename__ = "held_artifacts"
+    __table_args__ = (UniqueConstraint("result_id", "artifact"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    device_pk: Mapped[int] = mapped_column(ForeignKey("devices.id"), index=True)
+    result_id: Mapped[int] = mapped_column(ForeignKey("device_backup_results.id"))
+    artifact: Mapped[str]
+    config_id: Mapped[int] = mapped_column(ForeignKey("device_configs.id"), index=True)
+    media_type: Mapped[str] = mapped_column(default="text/plain")
+    original_digest: Mapped[str] = mapped_column(default="")
+    #: The original as the worker sealed it; empty when there is none.
+    key_id: Mapped[str] = mapped_column(default="")
+    sealed: Mapped[bytes]
+    collected_at: Mapped[datetime]
+
+    config: Mapped[DeviceConfig] = relationship()

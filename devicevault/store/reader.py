@@ -7,15 +7,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session, aliased, defer, joinedload
 
 from devicevault.errors import UsageError
-from devicevault.messages import Status
+from devicevault.messages import FAILED, Status
 from devicevault.nearest import did_you_mean
-from devicevault.store.models import Device, DeviceBackupResult, DeviceConfig, DeviceRevision, SealedOriginal
+from devicevault.store.models import (
+    Device,
+    DeviceBackupResult,
+    DeviceConfig,
+    DeviceRevision,
+    RunAttachment,
+    SealedOriginal,
+)
 from devicevault.store.revisions import text_of
 from devicevault.store.rows import chunks
+from devicevault.store.suspicion import held_artifacts
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,10 @@ class DeviceState:
     platform: str
     group: str
     latest: ResultSummary | None
+    #: When the last good configuration was read.
     last_success_at: datetime | None
+    #: Collections that failed since then, one after the other.
+    failures: int
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,21 @@ class Original:
     key_id: str
     sealed: bytes = field(repr=False)
     collected_at: datetime
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a suspect collection brought home of one artifact, held until it is accepted."""
+
+    device: str
+    device_id: str
+    artifact: str
+    size: int
+    digest: str
+    collected_at: datetime
+    key_id: str
+    text: str = field(repr=False)
+    sealed: bytes = field(repr=False)
 
 
 def find_device(session: Session, name: str) -> Device:
@@ -116,6 +142,7 @@ def device_states(
     if groups:
         query = query.where(Device.group.in_(groups))
     wanted = None if device_ids is None else set(device_ids)
+    failures = _failures(session)
     return [
         DeviceState(
             device=device.name,
@@ -124,6 +151,7 @@ def device_states(
             group=device.group,
             latest=_summary(row, device.device_id) if row else None,
             last_success_at=last_success_at,
+            failures=failures.get(device.id, 0),
         )
         for device, row, last_success_at in session.execute(query)
         if wanted is None or device.device_id in wanted
@@ -131,12 +159,12 @@ def device_states(
 
 
 def run_results(session: Session, run_id: str) -> list[ResultSummary]:
-    """The rows of a run in the order they were asked for."""
+    """The rows of a run in the order they were asked for, with those of other runs it waits for."""
     return _summaries(
         session,
         select(DeviceBackupResult, Device.device_id)
         .join(Device, Device.id == DeviceBackupResult.device_pk)
-        .where(DeviceBackupResult.run_id == run_id)
+        .where(_is_of_run(run_id))
         .order_by(DeviceBackupResult.id),
     )
 
@@ -144,9 +172,7 @@ def run_results(session: Session, run_id: str) -> list[ResultSummary]:
 def run_progress(session: Session, run_id: str) -> dict[str, int]:
     """How many rows of a run have each status: cheap enough to ask every second."""
     query = (
-        select(DeviceBackupResult.status, func.count())
-        .where(DeviceBackupResult.run_id == run_id)
-        .group_by(DeviceBackupResult.status)
+        select(DeviceBackupResult.status, func.count()).where(_is_of_run(run_id)).group_by(DeviceBackupResult.status)
     )
     return dict(session.execute(query).all())
 
@@ -214,6 +240,28 @@ def original(session: Session, device: Device, *, artifact: str, number: int | N
     return Original(row.number, kept.key_id, kept.sealed, kept.collected_at)
 
 
+def held(session: Session, device: Device, *, artifact: str = "") -> Held:
+    """What is held of a device as suspect: this artifact, or the first. Raises :class:`UsageError` when nothing is."""
+    found = held_artifacts(session, device)
+    if not found:
+        raise UsageError(f"nothing suspect is held of {device.name}", f"see: devicevault history {device.name}")
+    chosen = next((one for one in found if one.artifact == artifact), None) if artifact else found[0]
+    if chosen is None:
+        known = ", ".join(one.artifact for one in found)
+        raise UsageError(f"nothing suspect is held of {device.name}'s {artifact!r}", f"there is {known}")
+    return Held(
+        device=device.name,
+        device_id=device.device_id,
+        artifact=chosen.artifact,
+        size=chosen.config.size,
+        digest=chosen.config.digest,
+        collected_at=chosen.collected_at,
+        key_id=chosen.key_id,
+        text=text_of(chosen.config),
+        sealed=chosen.sealed,
+    )
+
+
 def pinned_host_keys(session: Session, device_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The host keys pinned for these devices, by ``device_id``; devices without one are left out."""
     pinned: dict[str, tuple[str, ...]] = {}
@@ -221,6 +269,27 @@ def pinned_host_keys(session: Session, device_ids: Sequence[str]) -> dict[str, t
         query = select(Device.device_id, Device.host_key).where(Device.device_id.in_(some), Device.host_key != "")
         pinned.update((device_id, (key,)) for device_id, key in session.execute(query))
     return pinned
+
+
+def _is_of_run(run_id: str) -> ColumnElement[bool]:
+    attached = select(RunAttachment.result_id).where(RunAttachment.run_id == run_id)
+    return or_(DeviceBackupResult.run_id == run_id, DeviceBackupResult.id.in_(attached))
+
+
+def _failures(session: Session) -> dict[int, int]:
+    """How many collections of each device failed since its last success; counted anew, so that it is always right."""
+    success = aliased(DeviceBackupResult)
+    query = (
+        select(DeviceBackupResult.device_pk, func.count())
+        .join(Device, Device.id == DeviceBackupResult.device_pk)
+        .outerjoin(success, success.id == Device.last_success_id)
+        .where(
+            DeviceBackupResult.status.in_(FAILED),
+            or_(success.id.is_(None), DeviceBackupResult.requested_at > success.requested_at),
+        )
+        .group_by(DeviceBackupResult.device_pk)
+    )
+    return dict(session.execute(query).all())
 
 
 def _revision_row(session: Session, device: Device, artifact: str, number: int | None) -> DeviceRevision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,29 +39,34 @@ class Change:
     removed: int
 
 
-def record_artifacts(session: Session, device: Device, row: DeviceBackupResult, result: CollectResult) -> list[Change]:
-    """Store what a success brought home; tell the revisions it made."""
-    # A worker whose clock is ahead must not make every later result look overtaken.
-    collected_at = min(result.started_at or result.initiated_at, datetime.now(UTC))
+def collected_at(result: CollectResult) -> datetime:
+    """When the device was read, by the worker's clock: one that is ahead must not make later results look overtaken."""
+    return min(result.started_at or result.initiated_at, datetime.now(UTC))
+
+
+def record_artifacts(
+    session: Session, device: Device, row: DeviceBackupResult, artifacts: Sequence[Artifact], read_at: datetime
+) -> list[Change]:
+    """Store what a success brought home at ``read_at``; tell the revisions it made."""
     changes: list[Change] = []
     described: list[dict[str, Any]] = []
-    for artifact in result.artifacts:
-        latest = _latest(session, device, storable(artifact.name))
-        if latest is not None and collected_at < latest.confirmed_at:
+    for artifact in artifacts:
+        latest = latest_revision(session, device, storable(artifact.name))
+        if latest is not None and read_at < latest.confirmed_at:
             # It was overtaken on its way here: keep the text, but do not present it as the newest state.
-            _config(session, artifact)
-            described.append(_described(artifact, None))
+            config_of(session, artifact)
+            described.append(described_artifact(artifact, None))
             continue
         revision = latest
-        reason = _reason(latest, artifact, result.rules_digest)
+        reason = reason_of(latest, artifact, row.rules_digest)
         if revision is None or reason is not None:
-            revision = _add_revision(session, device, row, artifact, latest, reason or Reason.FIRST, collected_at)
-            changes.append(_change(device, result, revision))
-        _keep_original(session, revision, artifact, collected_at)
-        revision.confirmed_at = collected_at
+            revision = _add_revision(session, device, row, artifact, latest, reason or Reason.FIRST, read_at)
+            changes.append(_change(device, row, revision))
+        _keep_original(session, revision, artifact, read_at)
+        revision.confirmed_at = read_at
         revision.original_digest = storable(artifact.original_digest)
-        revision.rules_digest = storable(result.rules_digest)
-        described.append(_described(artifact, revision.number))
+        revision.rules_digest = row.rules_digest
+        described.append(described_artifact(artifact, revision.number))
     row.artifacts = described
     row.changed = bool(changes)
     return changes
@@ -71,7 +77,8 @@ def text_of(config: DeviceConfig) -> str:
     return zlib.decompress(config.compressed).decode()
 
 
-def _latest(session: Session, device: Device, artifact: str) -> DeviceRevision | None:
+def latest_revision(session: Session, device: Device, artifact: str) -> DeviceRevision | None:
+    """The newest good state of one artifact, without its text."""
     query = (
         select(DeviceRevision)
         .where(DeviceRevision.device_pk == device.id, DeviceRevision.artifact == artifact)
@@ -82,7 +89,7 @@ def _latest(session: Session, device: Device, artifact: str) -> DeviceRevision |
     return session.scalars(query).first()
 
 
-def _reason(latest: DeviceRevision | None, artifact: Artifact, rules_digest: str) -> Reason | None:
+def reason_of(latest: DeviceRevision | None, artifact: Artifact, rules_digest: str) -> Reason | None:
     """Why this reading makes a new revision, or ``None`` when the device is as it was."""
     if latest is None:
         return Reason.FIRST
@@ -103,28 +110,28 @@ def _add_revision(
     artifact: Artifact,
     latest: DeviceRevision | None,
     reason: Reason,
-    collected_at: datetime,
+    read_at: datetime,
 ) -> DeviceRevision:
     added, removed = count_changes(text_of(latest.config) if latest else "", artifact.text)
     revision = DeviceRevision(
         device_pk=device.id,
         artifact=storable(artifact.name),
         number=latest.number + 1 if latest else 1,
-        config=_config(session, artifact),
+        config=config_of(session, artifact),
         result_id=row.id,
         reason=reason.value,
         added=added,
         removed=removed,
         media_type=storable(artifact.media_type),
-        collected_at=collected_at,
-        confirmed_at=collected_at,
+        collected_at=read_at,
+        confirmed_at=read_at,
     )
     session.add(revision)
     session.flush()
     return revision
 
 
-def _config(session: Session, artifact: Artifact) -> DeviceConfig:
+def config_of(session: Session, artifact: Artifact) -> DeviceConfig:
     """The row of this text, made when no device had it before."""
     query = select(DeviceConfig).where(DeviceConfig.digest == artifact.digest).options(defer(DeviceConfig.compressed))
     known = session.scalars(query).first()
@@ -136,7 +143,7 @@ def _config(session: Session, artifact: Artifact) -> DeviceConfig:
     return session.scalars(query).one()
 
 
-def _keep_original(session: Session, revision: DeviceRevision, artifact: Artifact, collected_at: datetime) -> None:
+def _keep_original(session: Session, revision: DeviceRevision, artifact: Artifact, read_at: datetime) -> None:
     """Keep the newest whole original of this revision; one that differs in nothing that counts is not kept again."""
     if not artifact.original:
         return
@@ -153,20 +160,21 @@ def _keep_original(session: Session, revision: DeviceRevision, artifact: Artifac
     kept.key_id = storable(artifact.key_id)
     kept.original_digest = storable(artifact.original_digest)
     kept.sealed = artifact.original
-    kept.collected_at = collected_at
+    kept.collected_at = read_at
     session.flush()
 
 
-def _described(artifact: Artifact, revision_number: int | None) -> dict[str, Any]:
+def described_artifact(artifact: Artifact, revision_number: int | None) -> dict[str, Any]:
+    """What a result's row tells of an artifact; no number where it became no revision."""
     known = artifact.model_dump(mode="json", include={"name", "media_type", "size", "digest", "original_digest"})
     return {**known, "revision": revision_number}
 
 
-def _change(device: Device, result: CollectResult, revision: DeviceRevision) -> Change:
+def _change(device: Device, row: DeviceBackupResult, revision: DeviceRevision) -> Change:
     return Change(
         device=device.name,
         device_id=device.device_id,
-        task_id=result.task_id,
+        task_id=row.task_id,
         artifact=revision.artifact,
         number=revision.number,
         reason=revision.reason,

@@ -1,28 +1,38 @@
-"""Write what is asked for and what became of it.
+"""Write what became of collections.
 
-Writing the same result twice changes nothing. Of two results of one task ``success`` outranks every other;
-among the rest the first stands, but ``lost`` and ``expired`` yield to anything that arrives.
+Writing the same result twice changes nothing. Of two results of one task ``success`` outranks every other, and
+``suspect`` all but that; among the rest the first stands, but ``lost`` and ``expired`` yield to anything that arrives.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from devicevault.messages import CollectRequest, CollectResult, Status
+from devicevault.messages import CollectResult, Status
+from devicevault.settings import ConsumerSettings
+from devicevault.store.devices import new_device, note_newest, pin_host_key
 from devicevault.store.engine import Store
 from devicevault.store.models import CollectionRun, Device, DeviceBackupResult
-from devicevault.store.revisions import Change, record_artifacts
+from devicevault.store.revisions import Change, collected_at, record_artifacts
 from devicevault.store.rows import insert_missing, locked_by, storable
+from devicevault.store.suspicion import hold, release, suspicion
 
-_RANK: Final[Mapping[str, int]] = {Status.QUEUED: 0, Status.LOST: 1, Status.EXPIRED: 2, Status.SUCCESS: 4}
+_RANK: Final[Mapping[str, int]] = {
+    Status.QUEUED: 0,
+    Status.LOST: 1,
+    Status.EXPIRED: 2,
+    Status.SUSPECT: 4,
+    Status.SUCCESS: 5,
+}
 _OTHER_RANK: Final = 3
+
+SUSPECT_SHRINK: Final[float] = ConsumerSettings().suspect_shrink
 
 
 @dataclass
@@ -34,6 +44,8 @@ class WriteReport:
     #: Results that changed nothing: their task had ended in a way that stands.
     ignored: int = 0
     changes: list[Change] = field(default_factory=list)
+    #: Why what a task brought home was held instead of taken, by ``task_id``.
+    suspects: dict[str, str] = field(default_factory=dict)
 
 
 def outranks(new: str, old: str) -> bool:
@@ -41,60 +53,14 @@ def outranks(new: str, old: str) -> bool:
     return _RANK.get(new, _OTHER_RANK) > _RANK.get(old, _OTHER_RANK)
 
 
-def open_run(session: Session, *, asked_by: str, kind: str = "manual", requested_at: datetime | None = None) -> str:
-    """Open a collection run and return its ``run_id``. ``kind``: ``manual``, ``scheduled`` or ``inline``."""
-    run_id = uuid.uuid4().hex
-    session.add(
-        CollectionRun(
-            run_id=run_id,
-            kind=kind,
-            asked_by=storable(asked_by),
-            requested_at=requested_at or datetime.now(UTC),
-            device_count=0,
-        )
-    )
-    session.flush()
-    return run_id
-
-
-def queue_requests(session: Session, run_id: str, requests: Sequence[CollectRequest]) -> None:
-    """Write a ``queued`` row for each request, before it is sent. The devices take the names they have now."""
-    now = datetime.now(UTC)
-    in_order = sorted(requests, key=lambda request: request.device_id)
-    insert_missing(session, Device, [_new_device(request, now) for request in in_order], "device_id")
-    devices = locked_by(session, Device, Device.device_id, (request.device_id for request in requests))
-    for request in requests:
-        _rename(devices[request.device_id], request)
-    session.flush()
-    rows = [
-        {
-            "task_id": request.task_id,
-            "run_id": run_id,
-            "task_identifier": request.task_identifier,
-            "device_pk": devices[request.device_id].id,
-            "device_name": request.device,
-            "platform": request.platform,
-            "group": request.group,
-            "address": request.address,
-            "requested_at": request.requested_at,
-            "expires_at": request.expires_at,
-        }
-        for request in requests
-    ]
-    insert_missing(session, DeviceBackupResult, rows, "task_id")
-    _point_to_newest(session, run_id, devices.values())
-    session.execute(
-        update(CollectionRun)
-        .where(CollectionRun.run_id == run_id)
-        .values(device_count=CollectionRun.device_count + len(requests))
-    )
-
-
-def write_results(store: Store, results: Sequence[CollectResult]) -> WriteReport:
+def write_results(
+    store: Store, results: Sequence[CollectResult], *, suspect_shrink: float = SUSPECT_SHRINK
+) -> WriteReport:
     """Write a batch of results in one transaction.
 
-    A result of a task nobody queued gets a row as well. Raises :class:`~devicevault.errors.ServiceUnavailable`,
-    and nothing is written then.
+    A result of a task nobody queued gets a row as well. A success with a text more than ``suspect_shrink`` (a share)
+    smaller than the last good one is written as ``suspect``. Raises
+    :class:`~devicevault.errors.ServiceUnavailable`, and nothing is written then.
     """
     report = WriteReport()
     if not results:
@@ -105,44 +71,45 @@ def write_results(store: Store, results: Sequence[CollectResult]) -> WriteReport
         rows = _ensure_rows(session, results, devices)
         for result in results:
             row = rows[storable(result.task_id)]
-            if not outranks(result.status, row.status):
-                report.ignored += 1
-                continue
-            report.written.append(result.task_id)
-            _finish(row, result)
-            device = devices[storable(result.device_id)]
-            if result.status == Status.SUCCESS:
-                report.changes += record_artifacts(session, device, row, result)
-                _pin_host_key(device, row)
-            _note_newest(session, device, row)
+            _write(session, devices[storable(result.device_id)], row, result, suspect_shrink, report)
     return report
 
 
-def mark_undelivered(session: Session, reasons: Mapping[str, str]) -> None:
-    """End queued tasks the broker did not take, as failures; ``reasons`` by ``task_id``."""
-    _end_queued(session, reasons, Status.FAILURE, "internal")
+def _write(
+    session: Session,
+    device: Device,
+    row: DeviceBackupResult,
+    result: CollectResult,
+    suspect_shrink: float,
+    report: WriteReport,
+) -> None:
+    is_success = result.status == Status.SUCCESS
+    reason = suspicion(session, device, result, suspect_shrink) if is_success else ""
+    status = Status.SUSPECT if reason else result.status
+    if not outranks(status, row.status) or _is_expired_too_early(row, result):
+        report.ignored += 1
+        return
+    report.written.append(result.task_id)
+    _finish(row, result, status)
+    if reason:
+        row.error_message = storable(reason)
+        report.suspects[result.task_id] = reason
+        hold(session, device, row, result)
+    elif is_success:
+        report.changes += record_artifacts(session, device, row, result.artifacts, collected_at(result))
+        release(session, device, collected_at(result))
+        pin_host_key(device, row)
+    note_newest(session, device, row)
 
 
-def mark_lost(session: Session, reasons: Mapping[str, str]) -> None:
-    """End queued tasks whose result will not be written; ``reasons`` by ``task_id``. A later result outranks it."""
-    _end_queued(session, reasons, Status.LOST, "lost")
-
-
-def forget_host_key(session: Session, device: Device) -> None:
-    """Let the next session pin the key it sees."""
-    device.host_key = ""
-    device.host_key_seen_at = None
-    session.add(device)
-
-
-def _end_queued(session: Session, reasons: Mapping[str, str], status: Status, error: str) -> None:
-    now = datetime.now(UTC)
-    for task_id, row in locked_by(session, DeviceBackupResult, DeviceBackupResult.task_id, reasons).items():
-        if row.status == Status.QUEUED:
-            row.status = status.value
-            row.error = error
-            row.error_message = storable(reasons[task_id])
-            row.recorded_at = now
+def _is_expired_too_early(row: DeviceBackupResult, result: CollectResult) -> bool:
+    """Whether only the first message of a task expired that was asked for again: the later one is on its way."""
+    return (
+        result.status == Status.EXPIRED
+        and row.repeats > 0
+        and row.expires_at is not None
+        and row.expires_at > datetime.now(UTC)
+    )
 
 
 def _ensure_runs(session: Session, results: Sequence[CollectResult]) -> None:
@@ -165,7 +132,7 @@ def _ensure_devices(session: Session, results: Sequence[CollectResult]) -> dict[
     wanted = {storable(result.device_id): result for result in results}
     known = set(session.scalars(select(Device.device_id).where(Device.device_id.in_(wanted))))
     now = datetime.now(UTC)
-    new = [_new_device(result, now) for device_id, result in sorted(wanted.items()) if device_id not in known]
+    new = [new_device(result, now) for device_id, result in sorted(wanted.items()) if device_id not in known]
     insert_missing(session, Device, new, "device_id")
     return locked_by(session, Device, Device.device_id, wanted)
 
@@ -194,8 +161,8 @@ def _ensure_rows(
     return locked_by(session, DeviceBackupResult, DeviceBackupResult.task_id, wanted)
 
 
-def _finish(row: DeviceBackupResult, result: CollectResult) -> None:
-    row.status = storable(result.status)
+def _finish(row: DeviceBackupResult, result: CollectResult, status: str) -> None:
+    row.status = storable(status)
     row.error = storable(result.error)
     row.error_message = storable(result.error_message)
     row.log = [line.model_dump(mode="json") for line in result.log]
@@ -213,50 +180,3 @@ def _finish(row: DeviceBackupResult, result: CollectResult) -> None:
     row.serial = storable(result.facts.serial)
     row.completeness = storable(result.completeness)
     row.is_binary = result.is_binary
-
-
-def _pin_host_key(device: Device, row: DeviceBackupResult) -> None:
-    """Pin the key of the first session that succeeded: one that only failed may have met a stranger."""
-    if row.host_key and not device.host_key:
-        device.host_key = row.host_key
-        device.host_key_seen_at = row.recorded_at
-
-
-def _note_newest(session: Session, device: Device, row: DeviceBackupResult) -> None:
-    if _is_newer(session, row, device.latest_result_id):
-        device.latest_result_id = row.id
-    if row.status == Status.SUCCESS and _is_newer(session, row, device.last_success_id):
-        device.last_success_id = row.id
-
-
-def _is_newer(session: Session, row: DeviceBackupResult, than_id: int | None) -> bool:
-    than = session.get(DeviceBackupResult, than_id) if than_id is not None else None
-    return than is None or (row.requested_at, row.id) >= (than.requested_at, than.id)
-
-
-def _point_to_newest(session: Session, run_id: str, devices: Iterable[Device]) -> None:
-    """Make the rows of this run the newest ones of their devices."""
-    query = (
-        select(DeviceBackupResult.device_pk, func.max(DeviceBackupResult.id))
-        .where(DeviceBackupResult.run_id == run_id)
-        .group_by(DeviceBackupResult.device_pk)
-    )
-    newest = dict(session.execute(query).all())
-    for device in devices:
-        device.latest_result_id = newest.get(device.id, device.latest_result_id)
-
-
-def _new_device(message: CollectRequest | CollectResult, now: datetime) -> dict[str, object]:
-    return {
-        "device_id": storable(message.device_id),
-        "name": storable(message.device),
-        "platform": storable(message.platform),
-        "group": storable(message.group),
-        "first_seen_at": now,
-    }
-
-
-def _rename(device: Device, request: CollectRequest) -> None:
-    device.name = request.device
-    device.platform = request.platform
-    device.group = request.group

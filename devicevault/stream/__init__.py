@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from devicevault.stream.connection import connect_redis, unavailable
+from devicevault.stream.deadletters import DeadLetter, DeadLetters
 from devicevault.stream.entry import Entry, decode, encode, fingerprint
 from devicevault.stream.publisher import publish
 from devicevault.stream.reader import ResultReader
 
-__all__ = ["Entry", "ResultReader", "connect_redis", "decode", "encode", "fingerprint", "publish", "unavailable"]
+__all__ = [
+    "DeadLetter",
+    "DeadLetters",
+    "Entry",
+    "ResultReader",
+    "connect_redis",
+    "decode",
+    "encode",
+    "fingerprint",
+    "publish",
+    "unavailable",
+]

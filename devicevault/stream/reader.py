@@ -59,6 +59,8 @@ class ResultReader:
         self.stream = stream
         self.dead_stream = stream + names.DEAD_LETTER_SUFFIX
         self.consumer = consumer
+        #: Whether the last :meth:`read` took everything there was.
+        self.has_caught_up = False
         self._settings = settings
         self._trim = redis.register_script(_TRIM)
 
@@ -77,6 +79,7 @@ class ResultReader:
         Waits up to ``block_ms`` for the first one; an empty list means there was none.
         """
         batch: list[Entry] = []
+        self.has_caught_up = False
         room = int(self._settings.batch_mb * 1024 * 1024)
         largest = 1
         count = 1
@@ -86,6 +89,7 @@ class ResultReader:
             batch += entries
             room -= sum(entry.size for entry in entries)
             if len(entries) < count:
+                self.has_caught_up = True
                 break
             largest = max(largest, *(entry.size for entry in entries))
             count = min(count * 2, LARGEST_READ)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from devicevault.settings import ConsumerSettings
 from devicevault.store import open_run, open_store, queue_requests, reader, schema
 from devicevault.store.engine import connect
 from devicevault.store.reader import ResultSummary
+from devicevault.store.sweep import Waits
 from devicevault.stream import ResultReader, connect_redis, encode, publish
 from tests.results import artifact, request, result
 from tests.servers import PostgreSQLServer, redis_server, wait_until
@@ -33,6 +35,8 @@ pytestmark = pytest.mark.services
 STREAM = "device:results"
 DEAD = f"{STREAM}:dead"
 WITHIN_S = 30
+#: The tests' requests are of a morning long ago.
+WAITS = Waits(queue=timedelta(days=36_500), session=timedelta(hours=1))
 
 
 @pytest.fixture
@@ -52,6 +56,7 @@ class Running:
             lambda: open_store(database_url, migrate=True),
             ResultReader(redis, STREAM, "here", settings),
             settings,
+            WAITS,
             known_key_ids={"plain", "ours"},
             max_bytes=1_000_000,
             stop=self.stop,
@@ -295,6 +300,7 @@ def process(redis_url: str, database_url: str, **variables: str) -> Iterator[sub
         "DEVICEVAULT_VAULT__ORIGINALS": "plain",
         "DEVICEVAULT_CONSUMER__BLOCK_MS": "50",
         "DEVICEVAULT_CONSUMER__MAX_DELIVERIES": "100",
+        "DEVICEVAULT_QUEUE__WAIT_S": "3e9",
         **variables,
     }
     command = [sys.executable, "-c", "from devicevault.daemons.consumer import main; main()"]

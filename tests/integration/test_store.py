@@ -30,7 +30,7 @@ from devicevault.store import (
 )
 from devicevault.store.engine import connect
 from devicevault.store.models import Base, CollectionRun, DeviceBackupResult, DeviceConfig, SealedOriginal
-from devicevault.store.writer import forget_host_key
+from devicevault.store.devices import forget_host_key
 from tests.results import artifact, at, request, result
 from tests.servers import PostgreSQLServer
 
@@ -302,7 +302,7 @@ class TestRevisions:
         assert revisions(store)[1:] == [(2, "secret", 0, 0)]
 
     def test_a_result_overtaken_by_a_newer_one_does_not_become_the_newest_state(self, store: Store) -> None:
-        late = collected(1, "old\n")
+        late = collected(1, "older\n")
         write_results(store, [collected(0, "first\n"), collected(2, "first\n")])
         write_results(store, [late])
         assert len(revisions(store)) == 1

@@ -62,6 +62,7 @@ def upgrade() -> None:
         sa.Column("attempt", NUMBER, nullable=False),
         sa.Column("requested_at", TIME, nullable=False),
         sa.Column("expires_at", TIME, nullable=True),
+        sa.Column("repeats", NUMBER, nullable=False),
         sa.Column("started_at", TIME, nullable=True),
         sa.Column("recorded_at", TIME, nullable=True),
         sa.Column("collection_duration_ms", NUMBER, nullable=False),
@@ -84,6 +85,15 @@ def upgrade() -> None:
     )
     for columns in (["device_pk", "requested_at"], ["run_id", "status"], ["status", "requested_at"]):
         op.create_index(f"ix_device_backup_results_{'_'.join(columns)}", "device_backup_results", columns)
+    op.create_table(
+        "run_attachments",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("result_id", NUMBER, nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["collection_runs.run_id"], name="fk_run_attachments_run_id"),
+        sa.ForeignKeyConstraint(["result_id"], ["device_backup_results.id"], name="fk_run_attachments_result_id"),
+        sa.PrimaryKeyConstraint("run_id", "result_id", name="pk_run_attachments"),
+    )
+    op.create_index("ix_run_attachments_result_id", "run_attachments", ["result_id"])
     op.create_table(
         "device_configs",
         sa.Column("id", NUMBER, nullable=False),
@@ -129,3 +139,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_sealed_originals"),
         sa.UniqueConstraint("revision_id", name="uq_sealed_originals_revision_id"),
     )
+    op.create_table(
+        "held_artifacts",
+        sa.Column("id", NUMBER, nullable=False),
+        sa.Column("device_pk", NUMBER, nullable=False),
+        sa.Column("result_id", NUMBER, nullable=False),
+        sa.Column("artifact", sa.Text(), nullable=False),
+        sa.Column("config_id", NUMBER, nullable=False),
+        sa.Column("media_type", sa.Text(), nullable=False),
+        sa.Column("original_digest", sa.Text(), nullable=False),
+        sa.Column("key_id", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("collected_at", TIME, nullable=False),
+        sa.ForeignKeyConstraint(["device_pk"], ["devices.id"], name="fk_held_artifacts_device_pk"),
+        sa.ForeignKeyConstraint(["result_id"], ["device_backup_results.id"], name="fk_held_artifacts_result_id"),
+        sa.ForeignKeyConstraint(["config_id"], ["device_configs.id"], name="fk_held_artifacts_config_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_held_artifacts"),
+        sa.UniqueConstraint("result_id", "artifact", name="uq_held_artifacts_result_id_artifact"),
+    )
+    op.create_index("ix_held_artifacts_device_pk", "held_artifacts", ["device_pk"])
+    op.create_index("ix_held_artifacts_config_id", "held_artifacts", ["config_id"])

@@ -1,0 +1,70 @@
+"""The row of a device: its names, its pinned host key, and which of its results is the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from devicevault.messages import CollectRequest, CollectResult, Status
+from devicevault.store.models import Device, DeviceBackupResult
+from devicevault.store.rows import storable
+
+
+def new_device(message: CollectRequest | CollectResult, now: datetime) -> dict[str, object]:
+    """The values of a device first heard of in this message."""
+    return {
+        "device_id": storable(message.device_id),
+        "name": storable(message.device),
+        "platform": storable(message.platform),
+        "group": storable(message.group),
+        "first_seen_at": now,
+    }
+
+
+def rename(device: Device, request: CollectRequest) -> None:
+    """Give the device the names it has in the inventory now."""
+    device.name = request.device
+    device.platform = request.platform
+    device.group = request.group
+
+
+def pin_host_key(device: Device, row: DeviceBackupResult) -> None:
+    """Pin the key of the first session that succeeded: one that only failed may have met a stranger."""
+    if row.host_key and not device.host_key:
+        device.host_key = row.host_key
+        device.host_key_seen_at = row.recorded_at
+
+
+def forget_host_key(session: Session, device: Device) -> None:
+    """Let the next session pin the key it sees."""
+    device.host_key = ""
+    device.host_key_seen_at = None
+    session.add(device)
+
+
+def note_newest(session: Session, device: Device, row: DeviceBackupResult) -> None:
+    """Let the device point to this row where no newer request of it is known."""
+    if _is_newer(session, row, device.latest_result_id):
+        device.latest_result_id = row.id
+    if row.status == Status.SUCCESS and _is_newer(session, row, device.last_success_id):
+        device.last_success_id = row.id
+
+
+def point_to_newest(session: Session, run_id: str, devices: Iterable[Device]) -> None:
+    """Make the rows of this run the newest ones of their devices."""
+    query = (
+        select(DeviceBackupResult.device_pk, func.max(DeviceBackupResult.id))
+        .where(DeviceBackupResult.run_id == run_id)
+        .group_by(DeviceBackupResult.device_pk)
+    )
+    newest = dict(session.execute(query).all())
+    for device in devices:
+        device.latest_result_id = newest.get(device.id, device.latest_result_id)
+
+
+def _is_newer(session: Session, row: DeviceBackupResult, than_id: int | None) -> bool:
+    than = session.get(DeviceBackupResult, than_id) if than_id is not None else None
+    return than is None or (row.requested_at, row.id) >= (than.requested_at, than.id)
