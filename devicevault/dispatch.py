@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 5.0
-#: How long one message is tried again when the broker goes away in the middle: about 5 s.
-RETRY_POLICY: Final = {"max_retries": 4, "interval_start": 0.2, "interval_step": 0.6, "interval_max": 2.0}
+#: RabbitMQ without disk or memory to spare confirms nothing and refuses nothing: it just stays silent.
+CONFIRM_TIMEOUT_S: Final = 10.0
+#: How one message is tried again when the broker goes away in the middle.
+RETRY_POLICY: Final = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.6, "interval_max": 2.0}
 #: What becomes of requests that were not sent when the command itself was ended.
 INTERRUPTED: Final = "interrupted before the request was sent; collect the device again"
 
@@ -174,16 +176,18 @@ def _send(
                     ignore_result=True,
                     retry=True,
                     retry_policy=RETRY_POLICY,
+                    confirm_timeout=CONFIRM_TIMEOUT_S,
                     **message_options(request, settings),
                 )
             except _broker_errors(connection) as error:
                 reason = f"the broker did not take the request: {error}; collect the device again"
                 undelivered.update(dict.fromkeys(undelivered, reason))
                 # Closing politely would wait for an answer which a blocked broker never gives.
-                connection.collect(CONNECT_TIMEOUT_S)
+                connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
                 return
             undelivered.pop(request.task_id, None)
 
 
 def _broker_errors(connection: Connection) -> tuple[type[BaseException], ...]:
-    return (OperationalError, *connection.recoverable_connection_errors, *connection.recoverable_channel_errors)
+    # A refused login or virtual host is a channel error to py-amqp.
+    return (OperationalError, *connection.connection_errors, *connection.channel_errors)

@@ -17,7 +17,7 @@ from devicevault.inventory import Device
 from devicevault.messages import CollectRequest
 from devicevault.settings import GroupSettings, Settings, SshSettings
 from devicevault.store import Store, open_store, reader
-from tests.servers import RabbitMQServer, free_port, redis_server
+from tests.servers import RabbitMQServer, free_port, redis_server, wait_until
 
 #: A group of this module's own: another test's worker must not take these requests.
 GROUP = "dispatch-test"
@@ -141,6 +141,35 @@ def test_requests_the_broker_did_not_take_end_as_failures_that_say_so(
         failed = [row for row in reader.run_results(session, run_id) if row.status == "failure"]
     assert {row.error for row in failed} == {"internal"}
     assert all("the broker did not take the request" in row.error_message for row in failed)
+
+
+@pytest.mark.services
+def test_a_broker_without_disk_to_spare_is_not_waited_for_for_ever(
+    rabbitmq: RabbitMQServer, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devicevault.dispatch.CONFIRM_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("devicevault.dispatch.RETRY_POLICY", {"max_retries": 1, "interval_start": 0})
+    settings = Settings(broker_url=rabbitmq.url)
+    rabbitmq.ctl("set_disk_free_limit", "mem_relative", "1000.0")
+    try:
+        wait_until(
+            lambda: "disk" in rabbitmq.ctl("eval", "rabbit_alarm:get_alarms()."), 20, or_say=lambda: "no disk alarm"
+        )
+        run_id = dispatch(
+            [device("sw1"), device("sw2")], settings=settings, store=store, app=application(settings), asked_by="ada"
+        )
+    finally:
+        rabbitmq.ctl("set_disk_free_limit", "50MB")
+    assert statuses(store, run_id) == {"sw1": "failure", "sw2": "failure"}
+
+
+@pytest.mark.services
+def test_a_refused_login_is_told_in_words_without_the_password(rabbitmq: RabbitMQServer, store: Store) -> None:
+    settings = Settings(broker_url=rabbitmq.url.replace(":guest@", ":hunter2@"))
+    with pytest.raises(ServiceUnavailable) as caught:
+        dispatch([device("sw")], settings=settings, store=store, app=application(settings), asked_by="ada")
+    assert "ACCESS_REFUSED" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.services
