@@ -11,7 +11,7 @@ import click
 from devicevault.cli import finish
 from devicevault.cli.console import errors
 from devicevault.cli.summary import failed, print_summary
-from devicevault.errors import ExitCode
+from devicevault.errors import ExitCode, ServiceUnavailable
 from devicevault.messages import Status
 from devicevault.store import Store, reader
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 POLL_S: Final = 0.25
 #: Without any result for this long, a hint tells where to look.
 QUIET_S: Final = 20.0
+#: How long the database may be away before waiting ends.
+AWAY_S: Final = 60.0
 
 Counts = Mapping[str, int]
 
@@ -53,7 +55,7 @@ def _watch(store: Store, run_id: str, timeout_s: float | None) -> bool:
     with Progress(*columns, TimeElapsedColumn(), console=errors(), transient=True) as progress:
         bar = progress.add_task("", total=None, failures="")
         return wait_for_run(
-            lambda: _counts(store, run_id),
+            lambda: patiently(lambda: _counts(store, run_id), progress.console.print),
             timeout_s=timeout_s,
             on_counts=lambda counts: _draw(progress, bar, counts),
             on_quiet=lambda: progress.console.print(
@@ -87,6 +89,25 @@ def wait_for_run(
             on_quiet()
             hinted = True
         time.sleep(POLL_S)
+
+
+def patiently(ask: Callable[[], Counts], tell: Callable[[str], None]) -> Counts:
+    """The answer of a database that may be away for a while, as through a restart.
+
+    Raises :class:`~devicevault.errors.ServiceUnavailable` when it stays away for :data:`AWAY_S`.
+    """
+    deadline = time.monotonic() + AWAY_S
+    told = False
+    while True:
+        try:
+            return ask()
+        except ServiceUnavailable as error:
+            if time.monotonic() >= deadline:
+                raise
+            if not told:
+                tell(f"{error.problem}; still waiting")
+            told = True
+            time.sleep(POLL_S)
 
 
 def _counts(store: Store, run_id: str) -> Counts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from devicevault.cli import main, waiting
 from devicevault.cli.summary import counts, failed, outcome, print_summary
+from devicevault.errors import ServiceUnavailable
 from devicevault.store.reader import ResultSummary
 
 
@@ -74,6 +76,33 @@ def test_waiting_ends_at_its_timeout_and_hints_once_when_nothing_comes(monkeypat
     )
     assert not done
     assert hints == ["hint"]
+
+
+def test_waiting_outlives_a_database_that_restarts_and_tells_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "POLL_S", 0)
+    away = ServiceUnavailable("no database")
+    answers: Iterator[ServiceUnavailable | dict[str, int]] = iter([away, away, {"success": 1}])
+    told: list[str] = []
+
+    def ask() -> dict[str, int]:
+        answer = next(answers)
+        if isinstance(answer, ServiceUnavailable):
+            raise answer
+        return answer
+
+    assert waiting.patiently(ask, told.append) == {"success": 1}
+    assert told == ["no database; still waiting"]
+
+
+def test_waiting_ends_when_the_database_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "POLL_S", 0)
+    monkeypatch.setattr(waiting, "AWAY_S", 0.05)
+
+    def ask() -> dict[str, int]:
+        raise ServiceUnavailable("no database")
+
+    with pytest.raises(ServiceUnavailable):
+        waiting.patiently(ask, lambda _: None)
 
 
 @pytest.mark.parametrize(
