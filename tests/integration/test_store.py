@@ -28,9 +28,9 @@ from devicevault.store import (
     schema,
     write_results,
 )
+from devicevault.store.devices import forget_host_key
 from devicevault.store.engine import connect
 from devicevault.store.models import Base, CollectionRun, DeviceBackupResult, DeviceConfig, SealedOriginal
-from devicevault.store.devices import forget_host_key
 from tests.results import artifact, at, request, result
 from tests.servers import PostgreSQLServer
 
