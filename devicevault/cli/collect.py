@@ -102,4 +102,4 @@ def _through_workers(
         elif as_json:
             print_json({"run_id": run_id, "devices": [device.name for device in devices]})
         else:
-            console().print(f"{len(devices)} queued; look at them with: devicevault status")
+            console().print(f"{len(devices)} queued; look at them with: devicevault runs {run_id[:8]}")

@@ -10,6 +10,7 @@ from click import IntRange
 from devicevault.cli import pass_settings
 from devicevault.cli.clock import local_time
 from devicevault.cli.console import console, print_json
+from devicevault.errors import UsageError
 from devicevault.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,10 +27,24 @@ STYLES = {"+": "green", "-": "red", "@": "cyan"}
 @click.argument("older", metavar="[A]", type=IntRange(min=1), required=False)
 @click.argument("newer", metavar="[B]", type=IntRange(min=1), required=False)
 @click.option("--artifact", default="", help="Which of the device's texts; the first one otherwise.")
+@click.option("--suspect", is_flag=True, help="From the newest to the suspect one that is held.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
-def diff(settings: Settings, device: str, older: int | None, newer: int | None, artifact: str, as_json: bool) -> None:
+def diff(
+    settings: Settings,
+    device: str,
+    older: int | None,
+    newer: int | None,
+    artifact: str,
+    suspect: bool,
+    as_json: bool,
+) -> None:
     """What changed from revision A to B: from the last but one to the newest; with A alone, from A to the newest."""
+    if suspect:
+        if older:
+            raise UsageError("--suspect compares with the newest revision", "leave A and B out")
+        _diff_suspect(settings, device, artifact, as_json=as_json)
+        return
     from devicevault.store import open_store
     from devicevault.store.difference import unified_diff
     from devicevault.store.reader import find_device, main_artifact
@@ -46,6 +61,23 @@ def diff(settings: Settings, device: str, older: int | None, newer: int | None, 
         _print(lines)
     else:
         _tell_why_nothing_shows(before, after)
+
+
+def _diff_suspect(settings: Settings, device: str, artifact: str, *, as_json: bool) -> None:
+    from devicevault.store import open_store
+    from devicevault.store.difference import unified_diff
+    from devicevault.store.reader import find_device, held, revision
+
+    with open_store(settings.database_url) as store, store.reading() as session:
+        found = find_device(session, device)
+        after = held(session, found, artifact=artifact)
+        before = revision(session, found, artifact=after.artifact)
+    heading = f"{after.device} {after.artifact} suspect, {local_time(after.collected_at)}"
+    lines = list(unified_diff(before.text, after.text, _heading(before), heading))
+    if as_json:
+        print_json({"from": _known(before), "diff": lines})
+    else:
+        _print(lines)
 
 
 def _pair(

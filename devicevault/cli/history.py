@@ -82,7 +82,7 @@ def _print_results(results: Sequence[ResultSummary]) -> None:
             result.worker,
             str(result.attempt) if result.is_final else "",
             ", ".join(numbers) + (" (new)" if result.changed else ""),
-            f"{result.error}: {result.error_message}" if result.error else "",
+            f"{result.error}: {result.error_message}" if result.error else result.error_message,
         )
     print_table(grid)
 

@@ -20,10 +20,24 @@ from devicevault.settings import Settings
 @click.option(
     "--original", "is_original", is_flag=True, help="As the device sent it, secrets and all; opens it with vault.key."
 )
+@click.option("--suspect", is_flag=True, help="The suspect one that is held until it is accepted.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
-def show(settings: Settings, device: str, number: int | None, artifact: str, is_original: bool, as_json: bool) -> None:
+def show(
+    settings: Settings,
+    device: str,
+    number: int | None,
+    artifact: str,
+    is_original: bool,
+    suspect: bool,
+    as_json: bool,
+) -> None:
     """A device's configuration as it was last read, volatile lines removed and secrets hidden."""
+    if suspect:
+        if number or is_original:
+            raise UsageError("--suspect is one text, not yet a revision", "leave --revision and --original out")
+        _show_suspect(settings, device, artifact, as_json=as_json)
+        return
     if is_original:
         _show_original(settings, device, number, artifact, as_json=as_json)
         return
@@ -35,6 +49,20 @@ def show(settings: Settings, device: str, number: int | None, artifact: str, is_
         wanted = revision(session, found, artifact=artifact or main_artifact(session, found), number=number)
     if as_json:
         print_json(asdict(wanted))
+    else:
+        _write(wanted.text.encode())
+
+
+def _show_suspect(settings: Settings, device: str, artifact: str, *, as_json: bool) -> None:
+    from devicevault.store import open_store
+    from devicevault.store.reader import find_device, held
+
+    with open_store(settings.database_url) as store, store.reading() as session:
+        wanted = held(session, find_device(session, device), artifact=artifact)
+    if as_json:
+        values = asdict(wanted)
+        del values["sealed"]
+        print_json(values)
     else:
         _write(wanted.text.encode())
 

@@ -1,66 +1,104 @@
-"""``devicevault status``: how each device's last collection ended."""
+"""``devicevault status``: how each device's last collection ended, and which are not safe."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from devicevault.cli import pass_settings
-from devicevault.cli.clock import local_time
+from devicevault.cli import finish, pass_settings
+from devicevault.cli.clock import Duration, local_time
 from devicevault.cli.console import console, print_json, print_table, status_text, table
+from devicevault.messages import Status
 from devicevault.settings import Settings
 
 if TYPE_CHECKING:
-    from devicevault.store.reader import DeviceState, ResultSummary
+    from devicevault.cli.standing import Standing
 
 
 @click.command()
 @click.argument("devices", metavar="[DEVICE]...", nargs=-1)
 @click.option("--group", "groups", metavar="GROUP", multiple=True, help="Only devices of this collector group.")
-@click.option("--failed", is_flag=True, help="Only devices whose last collection was no success.")
+@click.option("--failed", is_flag=True, help="Only devices that need a look: failed, suspect, or never asked for.")
+@click.option(
+    "--stale",
+    "age",
+    type=Duration(),
+    metavar="AGE",
+    help="Only devices whose last good backup is older than AGE, such as 26h; the exit code is 1 when there is one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
-def status(settings: Settings, devices: tuple[str, ...], groups: tuple[str, ...], failed: bool, as_json: bool) -> None:
+def status(
+    settings: Settings,
+    devices: tuple[str, ...],
+    groups: tuple[str, ...],
+    failed: bool,
+    age: timedelta | None,
+    as_json: bool,
+) -> None:
     """How each device's last collection ended, and when it was last backed up."""
+    from devicevault.cli.standing import chosen, readable_inventory, standings
     from devicevault.store import open_store
-    from devicevault.store.reader import device_states, find_device
+    from devicevault.store.reader import device_states
 
     with open_store(settings.database_url) as store, store.reading() as session:
-        device_ids = [find_device(session, name).device_id for name in devices] if devices else None
-        states = device_states(session, device_ids=device_ids, groups=groups)
+        states = device_states(session)
+    found = chosen(standings(states, readable_inventory(settings)), devices, groups)
     if failed:
-        states = [state for state in states if state.latest is None or state.latest.status not in ("success", "queued")]
+        found = [one for one in found if one.needs_a_look]
+    if age is not None:
+        now = datetime.now(UTC)
+        found = [one for one in found if one.is_stale(age, now)]
     if as_json:
-        print_json([asdict(state) for state in states])
+        print_json([{**asdict(one.state), "in_inventory": one.in_inventory} for one in found])
     else:
-        _print(states)
+        _print(found, none_left=_none_left(failed=failed, age=age))
+    finish(failed=age is not None and bool(found))
 
 
-def _print(states: Sequence[DeviceState]) -> None:
-    if not states:
-        console().print("no such device has been collected yet; begin with: devicevault collect --all")
+def _none_left(*, failed: bool, age: timedelta | None) -> str:
+    if age is not None:
+        return "every device has a good backup that is young enough"
+    if failed:
+        return "no device needs a look"
+    return "no such device has been collected yet; begin with: devicevault collect --all"
+
+
+def _print(found: Sequence[Standing], *, none_left: str) -> None:
+    if not found:
+        console().print(none_left)
         return
-    grid = table("Device", "Group", "Status", "Last backup", "Why")
+    grid = table("Device", "Group", "Status", "Last backup", "Failures", "Why")
     grid.columns[3].no_wrap = True
-    for state in states:
-        latest = state.latest
+    for one in found:
         grid.add_row(
-            state.device,
-            state.group,
-            status_text(latest.status if latest else "never"),
-            local_time(state.last_success_at),
-            _why(latest) if latest else "",
+            one.state.device,
+            one.state.group,
+            status_text(one.status),
+            local_time(one.state.last_success_at),
+            str(one.state.failures or ""),
+            _why(one),
         )
     print_table(grid)
-    counts = Counter(state.latest.status if state.latest else "never" for state in states)
-    devices = "1 device" if len(states) == 1 else f"{len(states)} devices"
+    counts = Counter(one.status for one in found)
+    devices = "1 device" if len(found) == 1 else f"{len(found)} devices"
     console().print(f"{devices}: " + ", ".join(f"{count} {word}" for word, count in counts.most_common()))
 
 
-def _why(latest: ResultSummary) -> str:
+def _why(one: Standing) -> str:
     """The problem in short; what to do about it is told by ``history``."""
-    return f"{latest.error}: {latest.error_message.partition('; ')[0]}" if latest.error else ""
+    latest = one.state.latest
+    parts: list[str] = []
+    if latest and latest.status != Status.SUCCESS:
+        problem = latest.error_message.partition("; ")[0]
+        parts.append(f"{latest.error}: {problem}" if latest.error else problem)
+    if one.state.suspect_at is not None and one.status != Status.SUSPECT:
+        parts.append(f"a suspect configuration of {local_time(one.state.suspect_at)} is held")
+    if one.in_inventory is False:
+        parts.append("not in the inventory, or not enabled")
+    return "; ".join(filter(None, parts))

@@ -12,12 +12,14 @@ from devicevault import names
 from devicevault.doctor.finding import Finding, faults_of
 from devicevault.errors import DeviceVaultError
 from devicevault.settings import Settings
+from devicevault.steering import paused_groups
 from devicevault.stream import connect_redis, unavailable
 
 REDIS: Final = "Redis"
 PERSISTENCE: Final = "Redis persistence"
 CONSUMER: Final = "consumer"
 DEAD: Final = "dead letters"
+PAUSED: Final = "paused groups"
 
 #: A batch is written within seconds; what was read and is not stored after this time is stuck.
 STUCK_AFTER_S: Final = 60
@@ -33,6 +35,7 @@ def look(settings: Settings) -> Iterator[Finding]:
             yield from judge_persistence(info)
             yield from _consumer(redis, settings.results_stream)
             yield from _dead_letters(redis, settings.results_stream + names.DEAD_LETTER_SUFFIX)
+            yield from _paused(redis)
     except DeviceVaultError as error:
         yield from faults_of(REDIS, error)
         yield Finding.unknown(CONSUMER, "not looked at: Redis does not answer")
@@ -116,12 +119,20 @@ def _dead_letters(redis: Redis, stream: str) -> Iterator[Finding]:
         yield Finding.ok(DEAD, "none")
         return
     reason = _text(newest[0][1].get(b"dead_reason", b"no reason told"))
-    database = redis.connection_pool.connection_kwargs.get("db", 0)
     yield Finding.fault(
         DEAD,
         f"{redis.xlen(stream)} results could not be stored; the newest because: {reason}",
-        f"look: redis-cli -n {database} XREVRANGE {stream} + - COUNT 10; when done with them: DEL {stream}",
+        "look: devicevault deadletter list; mend the cause, then: devicevault deadletter retry --all",
     )
+
+
+def _paused(redis: Redis) -> Iterator[Finding]:
+    for group, pause in paused_groups(redis).items():
+        yield Finding.warning(
+            PAUSED,
+            f"group {group} is paused, by {pause.by or 'somebody'} since {pause.since or 'some time'}",
+            f"let its workers go on: devicevault resume {group}",
+        )
 
 
 def _text(value: object) -> str:

@@ -18,6 +18,7 @@ from devicevault.store.models import (
     DeviceBackupResult,
     DeviceConfig,
     DeviceRevision,
+    HeldArtifact,
     RunAttachment,
     SealedOriginal,
 )
@@ -66,6 +67,8 @@ class DeviceState:
     last_success_at: datetime | None
     #: Collections that failed since then, one after the other.
     failures: int
+    #: When the suspect configuration was read that is held until it is accepted.
+    suspect_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,11 @@ def device_states(
         query = query.where(Device.group.in_(groups))
     wanted = None if device_ids is None else set(device_ids)
     failures = _failures(session)
+    suspects = dict(
+        session.execute(
+            select(HeldArtifact.device_pk, func.max(HeldArtifact.collected_at)).group_by(HeldArtifact.device_pk)
+        ).all()
+    )
     return [
         DeviceState(
             device=device.name,
@@ -152,6 +160,7 @@ def device_states(
             latest=_summary(row, device.device_id) if row else None,
             last_success_at=last_success_at,
             failures=failures.get(device.id, 0),
+            suspect_at=suspects.get(device.id),
         )
         for device, row, last_success_at in session.execute(query)
         if wanted is None or device.device_id in wanted
@@ -260,6 +269,12 @@ def held(session: Session, device: Device, *, artifact: str = "") -> Held:
         text=text_of(chosen.config),
         sealed=chosen.sealed,
     )
+
+
+def suspect_devices(session: Session, groups: Collection[str]) -> list[Device]:
+    """The devices of these groups of which something suspect is held."""
+    holding = select(HeldArtifact.device_pk)
+    return list(session.scalars(select(Device).where(Device.group.in_(groups), Device.id.in_(holding))))
 
 
 def pinned_host_keys(session: Session, device_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:

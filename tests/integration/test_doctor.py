@@ -126,7 +126,7 @@ def test_dead_letters_are_told_with_the_reason_of_the_newest(redis_only: Install
         faults = those(examined(redis_only, exit_code=ExitCode.DEVICES_FAILED), "fault")
     assert set(faults) == {"dead letters"}
     assert "1 results could not be stored" in faults["dead letters"]
-    assert "redis-cli -n 1 XREVRANGE device:results:dead" in faults["dead letters"]
+    assert "devicevault deadletter list" in faults["dead letters"]
 
 
 def test_everything_away_is_told_service_by_service(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""How devices stand, seen from both sides: what the vault knows of them, and what the inventory asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from devicevault.cli.console import errors
+from devicevault.errors import ConfigurationError, UsageError
+from devicevault.messages import FAILED
+from devicevault.nearest import did_you_mean
+from devicevault.store.reader import DeviceState
+
+if TYPE_CHECKING:
+    from devicevault.inventory import Inventory
+    from devicevault.settings import Settings
+
+NEVER: Final = "never"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One device."""
+
+    state: DeviceState
+    #: Whether the inventory has it, and enabled; ``None`` where the inventory can't be read.
+    in_inventory: bool | None
+
+    @property
+    def status(self) -> str:
+        """How its newest request stands; ``never`` for a device nobody ever asked for."""
+        return self.state.latest.status if self.state.latest else NEVER
+
+    @property
+    def needs_a_look(self) -> bool:
+        return self.status == NEVER or self.status in FAILED or self.state.suspect_at is not None
+
+    def is_stale(self, age: timedelta, now: datetime) -> bool:
+        """Whether a device that is to be backed up has no good backup younger than ``age``."""
+        if self.in_inventory is False:
+            return False
+        good = self.state.last_success_at
+        return good is None or good < now - age
+
+
+def standings(states: Sequence[DeviceState], inventory: Inventory | None) -> list[Standing]:
+    """Every device the vault knows or the inventory has enabled, by name."""
+    if inventory is None:
+        return [Standing(state, None) for state in states]
+    enabled = {device.device_id: device for device in inventory if device.enabled}
+    known = {state.device_id for state in states}
+    found = [Standing(state, state.device_id in enabled) for state in states]
+    for device in enabled.values():
+        if device.device_id not in known:
+            state = DeviceState(device.name, device.device_id, device.platform, device.group, None, None, 0, None)
+            found.append(Standing(state, True))
+    return sorted(found, key=lambda one: (one.state.device, one.state.device_id))
+
+
+def chosen(found: Sequence[Standing], names: Collection[str], groups: Collection[str]) -> list[Standing]:
+    """Those of these names (or ids) and groups. Raises :class:`UsageError` for a device nobody knows."""
+    known = {name for one in found for name in (one.state.device, one.state.device_id)}
+    for name in names:
+        if name not in known:
+            hint = did_you_mean(name, sorted(known)) or "see: devicevault status"
+            raise UsageError(f"neither the vault nor the inventory knows a device {name!r}", hint)
+    return [
+        one
+        for one in found
+        if (not names or one.state.device in names or one.state.device_id in names)
+        and (not groups or one.state.group in groups)
+    ]
+
+
+def readable_inventory(settings: Settings) -> Inventory | None:
+    """The inventory, or ``None`` with a word on stderr where it can't be read."""
+    from devicevault.inventory import load_inventory
+    from devicevault.platforms import Platforms
+
+    try:
+        return load_inventory(settings, Platforms.load(settings.platforms_dir).names(), None)
+    except ConfigurationError:
+        errors().print(
+            f"The inventory {settings.inventory.path} can't be used: devices never asked for are not shown; "
+            "see: devicevault devices check",
+            style="yellow",
+            soft_wrap=True,
+        )
+        return None
