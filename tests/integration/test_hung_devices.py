@@ -85,7 +85,7 @@ def test_hundreds_of_hung_devices_end_at_their_deadline_and_leave_nothing(tmp_pa
         # The fleet's own ends of the connections close a moment later.
         wait_until(
             lambda: len(our_threads()) <= len(threads) and open_files() <= files + 1,
-            10,
+            30,
             or_say=lambda: f"threads {threads} became {our_threads()}, files {files} became {open_files()}",
         )
 
