@@ -64,7 +64,7 @@ def _check(settings: Settings, groups: tuple[str, ...]) -> None:
     """Pausing a mistyped group would pause nothing. Raises :class:`UsageError` for one nobody knows."""
     from devicevault.cli.standing import readable_inventory
 
-    inventory = readable_inventory(settings) if groups else None
+    inventory = readable_inventory(settings, "nobody sees whether these groups exist") if groups else None
     if inventory is None:
         return
     known = {names.DEFAULT_GROUP, *settings.groups, *inventory.groups()}

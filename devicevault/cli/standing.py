@@ -74,18 +74,16 @@ def chosen(found: Sequence[Standing], names: Collection[str], groups: Collection
     ]
 
 
-def readable_inventory(settings: Settings) -> Inventory | None:
-    """The inventory, or ``None`` with a word on stderr where it can't be read."""
+def readable_inventory(settings: Settings, otherwise: str) -> Inventory | None:
+    """The inventory, or ``None`` where it can't be used; stderr then tells what is done ``otherwise``."""
     from devicevault.inventory import load_inventory
     from devicevault.platforms import Platforms
 
     try:
         return load_inventory(settings, Platforms.load(settings.platforms_dir).names(), None)
-    except ConfigurationError:
+    except ConfigurationError as error:
+        fault = f"{error.faults[0]}" if error.faults else str(error)
         errors().print(
-            f"The inventory {settings.inventory.path} can't be used: devices never asked for are not shown; "
-            "see: devicevault devices check",
-            style="yellow",
-            soft_wrap=True,
+            f"warning: {otherwise}, since the inventory can't be used: {fault}", style="yellow", soft_wrap=True
         )
         return None

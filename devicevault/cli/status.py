@@ -48,7 +48,8 @@ def status(
 
     with open_store(settings.database_url) as store, store.reading() as session:
         states = device_states(session)
-    found = chosen(standings(states, readable_inventory(settings)), devices, groups)
+    inventory = readable_inventory(settings, "devices never asked for are not shown")
+    found = chosen(standings(states, inventory), devices, groups)
     if failed:
         found = [one for one in found if one.needs_a_look]
     if age is not None:
