@@ -67,6 +67,13 @@ def _csv_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
     return columns
 
 
+def _listen_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if value and not (host and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("is no HOST:PORT to listen at; write 127.0.0.1:9108, or leave it empty for none")
+    return value
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 BrokerUrl = Annotated[str, AfterValidator(urls.broker)]
 ResultBackendUrl = Annotated[str, AfterValidator(urls.result_backend)]
@@ -74,6 +81,7 @@ HttpUrl = Annotated[str, AfterValidator(urls.http)]
 RedisUrl = Annotated[str, AfterValidator(urls.redis)]
 DatabaseUrl = Annotated[str, AfterValidator(urls.database)]
 GroupName = Annotated[str, AfterValidator(_group_name)]
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 CsvColumns = Annotated[tuple[str, ...], AfterValidator(_csv_columns)]
 
 
@@ -82,6 +90,9 @@ class WorkerSettings(Table):
 
     concurrency: int = Field(32, ge=1, le=1000, description="Sessions at once in one worker.")
     drain_s: float = Field(30, ge=0, description="Seconds a stopping worker lets running sessions finish.")
+    start_timeout_s: float = Field(
+        150, gt=0, description="Seconds a starting worker waits for Redis and broker; below the unit's TimeoutStartSec."
+    )
 
 
 class SshSettings(Table):
@@ -177,6 +188,23 @@ class ConsumerSettings(Table):
     )
 
 
+class RetentionSettings(Table):
+    """What `devicevault prune` deletes; revisions and the newest original of each are never deleted."""
+
+    results_days: int = Field(
+        365, ge=0, description="Days the row of a collection that found no change is kept; 0 keeps it for ever."
+    )
+    originals_days: int = Field(
+        0, ge=0, description="Days the original of an overtaken revision is kept; 0 keeps it for ever."
+    )
+
+
+class MetricsSettings(Table):
+    """Prometheus metrics and `/healthz`, served by the consumer."""
+
+    listen: ListenAddress = Field("127.0.0.1:9108", description="HOST:PORT; empty serves none.")
+
+
 class FlowerSettings(Table):
     """Flower, the page that shows the tasks."""
 
@@ -234,6 +262,8 @@ class Settings(Table):
     inventory: InventorySettings = InventorySettings()
     vault: VaultSettings = VaultSettings()
     consumer: ConsumerSettings = ConsumerSettings()
+    retention: RetentionSettings = RetentionSettings()
+    metrics: MetricsSettings = MetricsSettings()
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
     groups: dict[GroupName, GroupSettings] = {}
