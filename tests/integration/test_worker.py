@@ -160,7 +160,7 @@ def test_results_wait_in_the_worker_while_redis_is_away(tmp_path: Path, rabbitmq
             wait_until(lambda: "holding on" in host.log(), 30, or_say=host.log)
             redis.start()
             (result,) = host.results(1)
-            assert result.status == "success"
+            assert (result.status, result.error_message) == ("success", "")
             assert "Redis is back" in host.log()
             assert stop(worker) == 0
 
