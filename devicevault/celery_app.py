@@ -48,6 +48,11 @@ class Application(Celery):  # type: ignore[misc]  # Celery is untyped
         self._conf = None
         self._conf = self.conf
 
+    def renew(self, settings: Settings) -> None:
+        """Takes these settings while it runs; what Celery made from the old ones stays as it is."""
+        with self._own_lock:
+            self._own_settings = settings
+
     def on_configure(self) -> None:
         """Called by Celery when it needs its configuration for the first time."""
         try:

@@ -31,6 +31,8 @@ CONSUMER_CLIENT: Final = "devicevault-consumer"
 
 LOCK_PREFIX: Final = "lock:device:"
 
+#: Redis hash of the workers there are: worker name to what it last told of itself, as JSON.
+WORKERS: Final = "workers"
 #: Redis hash of the collector groups that are paused: group name to who paused it, and when, as JSON.
 PAUSED_GROUPS: Final = "paused:groups"
 #: Redis keys of tasks that shall not be started any more, and of tasks whose result is in the stream.

@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -18,6 +18,7 @@ import devicevault
 from devicevault import names
 from devicevault.celery_app import app
 from devicevault.collector import quiet
+from devicevault.collector.activity import Activity
 from devicevault.collector.collect import CollectorContext, collect, without_session
 from devicevault.collector.deadline import interrupt_all
 from devicevault.collector.deliveries import Deliveries
@@ -55,18 +56,20 @@ class Worker:
     redis: Redis
     locks: DeviceLocks
     deliveries: Deliveries
+    activity: Activity = field(default_factory=Activity)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Worker:
         """Raises :class:`ConfigurationError` with whatever is wrong with credentials, platforms or vault keys."""
         redis = connect_redis(settings.redis_url)
-        context = CollectorContext(
-            settings=settings,
-            credentials=CredentialStore.load(settings.credentials_file),
-            platforms=Platforms.load(settings.platforms_dir),
-            sealer=Sealer.from_settings(settings),
-        )
-        return cls(context, redis, DeviceLocks(redis), Deliveries())
+        return cls(CollectorContext(settings, **_read(settings)), redis, DeviceLocks(redis), Deliveries())
+
+    def renewed(self, settings: Settings) -> Worker:
+        """This worker with what ``settings`` and the files they name say now; sessions that run keep what they had.
+
+        Raises :class:`ConfigurationError`, and nothing has changed then.
+        """
+        return replace(self, context=replace(self.context, settings=settings, **_read(settings)))
 
     def handle(self, request: CollectRequest) -> CollectResult | None:
         """Collects and publishes; None when an earlier delivery of this request was published already.
@@ -78,6 +81,7 @@ class Worker:
                 return None
             result = self._result(request)
             self.publish(result)
+            self.activity.published(result.status)
             _log(result)
             return result
 
@@ -103,7 +107,8 @@ class Worker:
         except DeviceLocked as error:
             return without_session(request, self.context.worker, Status.SKIPPED, error.code, error.problem, error.fix)
         try:
-            return collect(request, self.context)
+            with self.activity.session(horizon_s):
+                return collect(request, self.context)
         finally:
             self.locks.release(lock)
 
@@ -139,6 +144,15 @@ class Worker:
             logger.warning("Ended %d sessions to stop; their tasks go back to the queue", ended)
 
 
+def _read(settings: Settings) -> dict[str, Any]:
+    """What a context holds of the files on this host."""
+    return {
+        "credentials": CredentialStore.load(settings.credentials_file),
+        "platforms": Platforms.load(settings.platforms_dir),
+        "sealer": Sealer.from_settings(settings),
+    }
+
+
 class _ThisProcess:
     """The worker of this process, made at its first task or when the daemon starts."""
 
@@ -151,6 +165,13 @@ class _ThisProcess:
             if self._worker is None:
                 self._worker = Worker.from_settings(app.settings)
             return self._worker
+
+    def renew(self, settings: Settings) -> None:
+        """From the next task on, these settings. Raises :class:`ConfigurationError`, and nothing has changed then."""
+        with self._lock:
+            if self._worker is not None:
+                self._worker = self._worker.renewed(settings)
+        app.renew(settings)
 
     def stop(self, drain_s: float) -> None:
         with self._lock:
@@ -165,10 +186,15 @@ this_process: Final = _ThisProcess()
 def collect_device(task: Any, request: Any) -> dict[str, Any]:
     """Collects one device and publishes the result; returns a summary without configuration or secrets."""
     worker = this_process.worker()
+    with worker.activity.task():
+        return _collect(worker, str(task.request.id), request)
+
+
+def _collect(worker: Worker, task_id: str, request: Any) -> dict[str, Any]:
     try:
         parsed = CollectRequest.from_wire(request)
     except MalformedMessage as error:
-        result = _unreadable(request, str(task.request.id), worker, error)
+        result = _unreadable(request, task_id, worker, error)
         worker.publish(result)
         return summary(result)
     try:
