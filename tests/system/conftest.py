@@ -1,0 +1,69 @@
+"""Machines for the tests, and the package that is installed on them.
+
+``DEVICEVAULT_TEST_RELEASE`` is Debian's release, bookworm or trixie; ``DEVICEVAULT_TEST_DEB`` a package file to test
+instead of the newest one in ``dist/``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import missing
+from tests.system.machine import Machine, booted, prepared_root, repacked
+
+REPOSITORY = Path(__file__).parents[2]
+NUMBERS = {"bookworm": 12, "trixie": 13}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="session")
+def release() -> str:
+    """Debian's release on the machines."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.skip("machines boot one at a time, without -n; see: make test-system")
+    if os.geteuid() != 0:
+        missing("only root boots machines; run as root: make test-system")
+    for program in ("systemd-nspawn", "mmdebstrap", "nsenter"):
+        if shutil.which(program) is None:
+            missing(f"{program} is not installed; apt-get install systemd-container mmdebstrap util-linux")
+    return os.environ.get("DEVICEVAULT_TEST_RELEASE", "bookworm")
+
+
+@pytest.fixture(scope="session")
+def package(release: str) -> Path:
+    """The package under test."""
+    named = os.environ.get("DEVICEVAULT_TEST_DEB")
+    built = REPOSITORY.glob(f"dist/devicevault_*~deb{NUMBERS[release]}_amd64.deb")
+    found = Path(named) if named else max(built, key=lambda file: file.stat().st_mtime, default=None)
+    if found is None:
+        missing(f"there is no package for {release} in dist/; run: make deb RELEASE={release}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def older_package(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same package as a release before it."""
+    return repacked(package, "0.0.9", tmp_path_factory.mktemp("older"))
+
+
+@pytest.fixture(scope="session")
+def root(release: str) -> Path:
+    """The prepared root of the machines, kept between runs."""
+    return prepared_root(release, REPOSITORY / ".cache" / "machines")
+
+
+@pytest.fixture(scope="module")
+def machine(root: Path) -> Iterator[Machine]:
+    """A machine without DeviceVault, which the tests of one file share, in their order."""
+    with booted(root, "devicevault-test") as running:
+        yield running
