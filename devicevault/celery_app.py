@@ -6,7 +6,7 @@ Settings are loaded when they are first needed, so that importing this module wo
 from __future__ import annotations
 
 import threading
-from typing import Any, Final
+from typing import Any
 
 import click
 from celery import Celery
@@ -14,11 +14,8 @@ from celery import Celery
 from devicevault import names
 from devicevault.errors import ConfigurationError, ExitCode
 from devicevault.messages import CollectRequest
+from devicevault.queues import BROKER_TIMEOUT_S, transport_options
 from devicevault.settings import Settings, load_settings
-
-#: Seconds between two looks of a Redis broker's consumer at the tasks of workers that died.
-REDIS_RESTORE_INTERVAL_S: Final = 5
-BROKER_TIMEOUT_S: Final = 10
 
 
 class Application(Celery):  # type: ignore[misc]  # Celery is untyped
@@ -102,21 +99,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": transport_options(settings),
-    }
-
-
-def transport_options(settings: Settings) -> dict[str, Any]:
-    """What the broker's transport needs to lose nothing."""
-    if settings.has_amqp_broker:
-        return {"confirm_publish": True}
-    return {
-        "visibility_timeout": settings.queue.redis_visibility_timeout_s,
-        "priority_steps": list(range(names.QUEUE_MAX_PRIORITY + 1)),
-        "socket_timeout": 3 * BROKER_TIMEOUT_S,
-        "socket_connect_timeout": BROKER_TIMEOUT_S,
-        "socket_keepalive": True,
-        "unacked_restore_interval": REDIS_RESTORE_INTERVAL_S,
-        "unacked_restore_throttle": 1,
     }
 
 

@@ -35,6 +35,8 @@ class Activity:
         self._numbers = itertools.count()
         #: When each session is over at the latest, by a number of its own (``time.monotonic``).
         self._sessions: dict[int, float] = {}
+        #: Why the worker begins nothing, on purpose; empty when it does.
+        self.paused = ""
         self._in_flight = self._done = self._failed = self._begun = 0
 
     @contextmanager

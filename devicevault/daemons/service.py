@@ -59,6 +59,11 @@ def notify_stopping(status: str) -> None:
     notify("STOPPING=1", _status(status))
 
 
+def notify_reloading() -> None:
+    """``RELOADING=1``, with the time in the same datagram: the daemon reads its files anew, READY follows."""
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+
+
 def _status(text: str) -> str:
     return "STATUS=" + mask_passwords(" ".join(text.split()))[:STATUS_MAX_CHARACTERS]
 

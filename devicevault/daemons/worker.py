@@ -11,22 +11,36 @@ import time
 from typing import Any, Final
 
 import click
-from celery.signals import setup_logging
+from celery.apps.worker import Worker as CeleryWorker
+from celery.signals import setup_logging, worker_shutting_down
+from celery.worker import state
+from redis import Redis
 
 from devicevault import names
 from devicevault.celery_app import app
 from devicevault.collector.task import this_process
 from devicevault.daemons import broker_watch
+from devicevault.daemons.reload import Reloader
 from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon
-from devicevault.errors import DeviceVaultError, ServiceUnavailable
-from devicevault.settings import Settings
+from devicevault.daemons.waiting import wait_for
+from devicevault.daemons.worker_report import WorkerReport
+from devicevault.errors import DeviceVaultError
+from devicevault.queues import waiting_requests
+from devicevault.settings import Settings, load_settings, mask_passwords
 from devicevault.stream import unavailable
 
 __all__ = ["app", "main"]
 
 logger = logging.getLogger(__name__)
 
-REDIS_RETRY_S: Final = 3.0
+#: What a worker can't change while it runs.
+FIXED: Final = (
+    "broker_url",
+    "result_backend",
+    "redis_url",
+    "worker.concurrency",
+    "queue.redis_visibility_timeout_s",
+)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,27 +55,44 @@ def main(group: str) -> None:
 
 
 def work(settings: Settings, group: str) -> None:
-    """Runs a worker until it is told to stop. Raises :class:`~devicevault.errors.ConfigurationError`."""
+    """Runs a worker until it is told to stop.
+
+    Raises :class:`ConfigurationError`, and :class:`ServiceUnavailable` when Redis or the broker is away for too long.
+    """
     app.use(settings.for_group(group))
     worker = this_process.worker()
-    queue = names.queue_for(group)
-    notify_status("waiting for Redis")
-    _wait_for_redis()
-    progress = Progress()
     concurrency = app.settings.worker.concurrency
-    broker_watch.install(app, progress, f"collecting group {group} from queue {queue}, {concurrency} sessions at once")
+    name = f"{group}@{socket.gethostname()}"
+    report = WorkerReport(name, group, concurrency, this_process.worker)
+    reloader = Reloader(
+        app.settings,
+        lambda: load_settings().for_group(group),
+        this_process.renew,
+        fixed=FIXED,
+        status=report.status,
+    )
+    _wait_for_services(worker.redis)
+    progress = Progress()
+    place = mask_passwords(app.settings.broker_url)
+    doing = f"collecting group {group} from {place}, {concurrency} sessions at once"
+    broker_watch.install(app, progress, report.status, doing)
     setup_logging.connect(_keep_logging, weak=False)
-    celery_worker = app.Worker(
-        queues=[queue],
-        hostname=f"{group}@{socket.gethostname()}",
+    celery_worker = GroupWorker(
+        app=app,
+        queues=[names.queue_for(group)],
+        hostname=name,
         quiet=True,
         # Workers have nothing to tell each other, and asking costs a second at every start.
         without_mingle=True,
         without_gossip=True,
     )
-    watch = broker_watch.BrokerWatch(progress, lambda: broker_watch.broker_answers(app))
-    notify_status("waiting for the broker")
-    with Watchdog(watch.is_alive):
+
+    def draining(**_: Any) -> None:
+        report.status.doing = f"stopping; sessions have {app.settings.worker.drain_s:g} s to finish"
+        notify_stopping(report.status.line())
+
+    worker_shutting_down.connect(draining, weak=False)
+    with Watchdog(_watch(progress, group, concurrency).is_alive), report, reloader:
         celery_worker.start()
     notify_stopping("stopped")
     worker.redis.close()
@@ -69,22 +100,40 @@ def work(settings: Settings, group: str) -> None:
         raise DeviceVaultError("the worker ended with an error", "its last lines in the journal say which")
 
 
-def _wait_for_redis() -> None:
-    """A worker without Redis could neither lock nor publish: it takes no task before Redis answers."""
-    redis = this_process.worker().redis
-    told = False
-    while True:
-        try:
-            with unavailable(redis):
-                redis.ping()
-        except ServiceUnavailable as error:
-            if not told:
-                logger.warning("%s; no task is taken before it answers", error)
-            told = True
-            notify_status(f"waiting: {error}")
-            time.sleep(REDIS_RETRY_S)
-        else:
-            return
+class GroupWorker(CeleryWorker):  # type: ignore[misc]  # Celery is untyped
+    """Celery's worker, which leaves SIGHUP to us."""
+
+    def install_platform_tweaks(self, worker: Any) -> None:
+        # As if it were on a terminal: otherwise Celery would execute the process anew at SIGHUP.
+        self._isatty = True
+        super().install_platform_tweaks(worker)
+
+
+def _watch(progress: Progress, group: str, concurrency: int) -> broker_watch.BrokerWatch:
+    queue = names.queue_for(group)
+
+    def waiting() -> int:
+        # What this process was given and its threads have not begun, and what no worker was given.
+        given = len(state.reserved_requests) - len(state.active_requests)
+        return max(0, given) or waiting_requests(app.settings, [queue])[queue]
+
+    return broker_watch.BrokerWatch(
+        progress, lambda: broker_watch.broker_answers(app), this_process.worker().activity, concurrency, waiting
+    )
+
+
+def _wait_for_services(redis: Redis) -> None:
+    """A worker without Redis could neither lock nor publish; without a broker there is nothing to do."""
+
+    def ask_redis() -> None:
+        with unavailable(redis):
+            redis.ping()
+
+    ends_at = time.monotonic() + app.settings.worker.start_timeout_s
+    notify_status("waiting for Redis")
+    wait_for(ask_redis, "no task is taken before it answers", ends_at)
+    notify_status("waiting for the broker")
+    wait_for(lambda: broker_watch.ask_broker(app), "waiting for it", ends_at)
 
 
 def _keep_logging(**_: Any) -> None:
