@@ -114,12 +114,13 @@ def cancel_run(session: Session, run_id: str, *, by: str) -> Cancellation:
 def end_queued(session: Session, reasons: Mapping[str, str], status: Status, error: str) -> list[DeviceBackupResult]:
     """End those of these tasks that are queued still; returns their rows."""
     now = datetime.now(UTC)
+    told = {storable(task_id): storable(reason) for task_id, reason in reasons.items()}
     ended: list[DeviceBackupResult] = []
-    for task_id, row in locked_by(session, DeviceBackupResult, DeviceBackupResult.task_id, reasons).items():
+    for task_id, row in locked_by(session, DeviceBackupResult, DeviceBackupResult.task_id, told).items():
         if row.status == Status.QUEUED:
             row.status = status.value
             row.error = error
-            row.error_message = storable(reasons[task_id])
+            row.error_message = told[task_id]
             row.recorded_at = now
             ended.append(row)
     return ended

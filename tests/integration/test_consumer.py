@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from devicevault.daemons.consumer import Consumer
 from devicevault.daemons.service import Progress
@@ -48,13 +52,13 @@ def client(redis_url: str) -> Iterator[Redis]:
 class Running:
     """A consumer in a thread of this process."""
 
-    def __init__(self, redis: Redis, database_url: str, **values: Any) -> None:
+    def __init__(self, redis: Redis, database_url: str, name: str = "here", **values: Any) -> None:
         settings = ConsumerSettings(**{"block_ms": 20, **values})
         self.stop = threading.Event()
         self.error: BaseException | None = None
         consumer = Consumer(
             lambda: open_store(database_url, migrate=True),
-            ResultReader(redis, STREAM, "here", settings),
+            ResultReader(redis, STREAM, name, settings),
             settings,
             WAITS,
             known_key_ids={"plain", "ours"},
@@ -77,8 +81,8 @@ class Running:
 
 
 @contextmanager
-def running(redis: Redis, database_url: str, **values: Any) -> Iterator[Running]:
-    consumer = Running(redis, database_url, **values)
+def running(redis: Redis, database_url: str, name: str = "here", **values: Any) -> Iterator[Running]:
+    consumer = Running(redis, database_url, name, **values)
     consumer.thread.start()
     try:
         yield consumer
@@ -290,8 +294,137 @@ def test_it_goes_on_after_redis_was_killed(tmp_path: Path, sqlite_url: str, capl
         wait_for_rows(sqlite_url, 2)
 
 
+def test_two_consumers_at_once_store_each_result_once(client: Redis, sqlite_url: str) -> None:
+    """They even take entries from each other, as after a pause of one of them."""
+    results = queued(sqlite_url, *(f"sw{number}" for number in range(200)))
+    with (
+        running(client, sqlite_url, "one", batch_entries=3, claim_idle_s=0.01, max_deliveries=1000),
+        running(client, sqlite_url, "two", batch_entries=3, claim_idle_s=0.01, max_deliveries=1000),
+    ):
+        for sent in results:
+            publish(client, STREAM, sent)
+        found = wait_for_rows(sqlite_url, 200)
+        wait_for_no_pending(client)
+    assert {row.status for row in found.values()} == {"success"}
+    assert revisions_of(sqlite_url, found) == dict.fromkeys(found, 1)
+    assert dead_letters(client) == []
+
+
+def revisions_of(database_url: str, devices: Iterable[str]) -> dict[str, int]:
+    with open_store(database_url) as store, store.reading() as session:
+        return {
+            name: len(reader.device_revisions(session, reader.find_device(session, name), limit=9)) for name in devices
+        }
+
+
+def test_it_waits_for_a_database_that_is_locked(
+    client: Redis, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("devicevault.store.engine.LOCK_WAIT_S", 0.1)
+    (sent,) = queued(sqlite_url, "sw")
+    path = sqlite_url.removeprefix("sqlite:///")
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other,
+        running(client, sqlite_url, max_deliveries=1),
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        publish(client, STREAM, sent)
+        wait_until(lambda: "database is locked" in caplog.text, WITHIN_S, or_say=lambda: caplog.text)
+        other.execute("ROLLBACK")
+        assert wait_for_rows(sqlite_url, 1)["sw"].status == "success"
+    assert dead_letters(client) == []
+
+
+def test_it_waits_while_the_disk_is_full(client: Redis, sqlite_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """SQLite bounded to the pages it has tells the same as a disk without room."""
+    (sent,) = queued(sqlite_url, "sw")
+    large = sent.model_copy(update={"artifacts": (artifact("".join(map(str, range(100_000)))),)})
+    room = threading.Event()
+
+    def bound(connection: Any, _record: Any) -> None:
+        if not room.is_set():
+            pages = connection.execute("PRAGMA page_count").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    def make_room(connection: Any, *_: Any) -> None:
+        if room.is_set():
+            connection.execute("PRAGMA max_page_count = 1000000")
+
+    event.listen(Pool, "connect", bound)
+    event.listen(Pool, "checkout", make_room)
+    try:
+        with running(client, sqlite_url, max_deliveries=1):
+            publish(client, STREAM, large)
+            wait_until(lambda: "disk is full" in caplog.text, WITHIN_S, or_say=lambda: caplog.text)
+            room.set()
+            assert wait_for_rows(sqlite_url, 1)["sw"].status == "success"
+    finally:
+        event.remove(Pool, "connect", bound)
+        event.remove(Pool, "checkout", make_room)
+    assert "make room on its disk" in caplog.text
+    assert dead_letters(client) == []
+
+
+def test_rows_nobody_ends_are_swept_but_not_before_the_stream_was_read(client: Redis, sqlite_url: str) -> None:
+    moment = datetime.now(UTC) - timedelta(days=1)
+    asked = [request(name, requested_at=moment, expires_at=moment) for name in ("gone", "late", "waits")]
+    asked[2] = asked[2].model_copy(update={"expires_at": datetime.now(UTC)})
+    with open_store(sqlite_url, migrate=True) as store, store.session() as session:
+        run_id = open_run(session, asked_by="ann")
+        queue_requests(session, run_id, asked)
+    for _ in range(50):
+        publish(client, STREAM, result(request("other"), "failure"))
+    publish(client, STREAM, result(asked[1], "failure", error="timeout"))
+    with running(client, sqlite_url, batch_entries=1):
+        wait_until(lambda: rows(sqlite_url)["gone"].is_final, WITHIN_S, or_say=lambda: str(rows(sqlite_url)))
+    found = rows(sqlite_url)
+    assert (found["gone"].status, found["late"].status, found["waits"].status) == ("lost", "failure", "queued")
+
+
+def test_a_text_that_shrank_is_told_in_the_journal(
+    client: Redis, sqlite_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(client, STREAM, result(request("sw"), "success", "x" * 100))
+    publish(client, STREAM, result(request("sw", minutes=1), "success", "x" * 79))
+    with running(client, sqlite_url, suspect_shrink=0.2):
+        wait_until(lambda: "sw: suspect: " in caplog.text, WITHIN_S, or_say=lambda: caplog.text)
+    assert rows(sqlite_url)["sw"].status == "suspect"
+
+
+KILLED = """
+import os, signal
+from devicevault.daemons import consumer
+from devicevault.stream import ResultReader
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+ResultReader.{method} = die
+consumer.main()
+"""
+
+
+@pytest.mark.parametrize("method", ["acknowledge", "trim"])
+def test_killed_between_commit_and_what_follows_it_writes_nothing_twice(
+    method: str, client: Redis, redis_url: str, sqlite_url: str
+) -> None:
+    for sent in queued(sqlite_url, "a", "b"):
+        publish(client, STREAM, sent)
+    with process(redis_url, sqlite_url, KILLED.format(method=method)) as daemon:
+        assert daemon.wait(WITHIN_S) == -signal.SIGKILL
+    assert {row.status for row in rows(sqlite_url).values()} == {"success"}
+    with running(client, sqlite_url, socket.gethostname()):
+        wait_for_no_pending(client)
+    assert revisions_of(sqlite_url, ["a", "b"]) == {"a": 1, "b": 1}
+    assert {row.status for row in rows(sqlite_url).values()} == {"success"}
+    assert dead_letters(client) == []
+
+
 @contextmanager
-def process(redis_url: str, database_url: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+def process(
+    redis_url: str,
+    database_url: str,
+    code: str = "from devicevault.daemons.consumer import main; main()",
+    **variables: str,
+) -> Iterator[subprocess.Popen[str]]:
     """The daemon as systemd starts it."""
     environ = {
         **os.environ,
@@ -303,7 +436,7 @@ def process(redis_url: str, database_url: str, **variables: str) -> Iterator[sub
         "DEVICEVAULT_QUEUE__WAIT_S": "3e9",
         **variables,
     }
-    command = [sys.executable, "-c", "from devicevault.daemons.consumer import main; main()"]
+    command = [sys.executable, "-c", code]
     daemon = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         yield daemon
