@@ -17,12 +17,16 @@ _TAIL_CHARACTERS: Final = 4000
 _QUOTED_MAX: Final = 80
 
 
-def judge(platform: Platform, text: str) -> str:
-    """What proves ``text`` whole, in words.
+def judge(platform: Platform, text: str, *, marked: bool = False) -> str:
+    """What proves ``text`` whole, in words; ``marked`` says that the device was made to write the page's mark.
 
     Raises :class:`OutputEmpty`, :class:`CommandRejected` or :class:`OutputTruncated`. A page with ``read_twice``
-    is not yet proven by this alone: the second reading must :func:`agree`.
+    is not yet proven by this alone, unless the text is marked: it must be :func:`counted`, or a second reading must
+    :func:`agree`.
     """
+    complete = platform.complete
+    if marked:
+        complete = complete.model_copy(update={"ends_with": complete.mark})
     body = without_preamble(platform, text).rstrip()
     if not body:
         raise OutputEmpty(
@@ -36,13 +40,43 @@ def judge(platform: Platform, text: str) -> str:
             f"the device answered {_quoted(platform, line)}",
             "check the login's privileges and that the platform fits the device",
         )
-    missing = list(_missing(platform.complete, body))
+    missing = list(_missing(complete, body))
     if missing:
         raise OutputTruncated(
             f"the output is not a whole configuration: {'; '.join(missing)}; it stops at {_last_line(platform, body)}",
             "try again; if it stays so, check the login's privileges and that the platform fits the device",
         )
-    return _proof(platform.complete, body)
+    return _proof(complete)
+
+
+def count_in(platform: Platform, answer: str) -> int | None:
+    """How many lines the device says there are, or None where its answer tells no number."""
+    found = platform.complete.count.search(answer)
+    return int(found[1]) if found else None
+
+
+def lines_in(platform: Platform, raw: str, *, echoed: bool) -> int:
+    """How many lines came, counted as this platform's devices count them.
+
+    ``raw`` is the whole answer, from the echo to the prompt. What stands on the prompt's line is no line: there the
+    output was cut.
+    """
+    lines = raw.split("\n")[int(echoed) : -1]
+    return len(lines) if platform.complete.counts_blank else sum(1 for line in lines if line.strip())
+
+
+def counted(lines: int, count: int) -> str:
+    """What the device's own count of lines proves. Raises :class:`OutputTruncated` where lines are missing.
+
+    More lines than counted are no fault: some devices do not count the heading's.
+    """
+    if lines < count:
+        raise OutputTruncated(
+            f"the device counts {count} lines and sent {lines}: the output was cut, or the configuration was being "
+            "changed",
+            "try again; if it stays so, see why the device cuts its output",
+        )
+    return f"{count} lines, as the device counts"
 
 
 def agree(platform: Platform, first: Normalised, second: Normalised) -> str:
@@ -89,7 +123,7 @@ def _missing(complete: Completeness, body: str) -> Iterator[str]:
         yield from _open_blocks(complete.blocks, body)
 
 
-def _proof(complete: Completeness, body: str) -> str:
+def _proof(complete: Completeness) -> str:
     proofs: list[str] = []
     if complete.must_not_have:
         proofs.append("nothing is kept back")

@@ -40,7 +40,8 @@ class PromptReader:
         self._connection = connection
         self._page = page
         self._max_bytes = max_bytes
-        self._echoes = True
+        #: Whether the device shows what is typed.
+        self.echoes = True
         self._answer = _Answer("", max_bytes)
 
     @property
@@ -98,7 +99,7 @@ class PromptReader:
         ``new_prompt`` says that the prompt is expected to change, as ``enable`` makes it do.
         Raises :class:`ConfigurationTooLarge`, and what :meth:`DeviceConnection.receive` raises.
         """
-        answer = self._answer = _Answer(echo if self._echoes else "", self._max_bytes)
+        answer = self._answer = _Answer(echo if self.echoes else "", self._max_bytes)
         silent_s = 0.0
         wait_s = DOUBT_S
         while True:
@@ -114,7 +115,7 @@ class PromptReader:
             elif self._is_prompt(line):
                 sure = answer.echoed and (new_prompt or line.strip() == self.prompt)
                 if silent_s >= (SETTLE_S if sure else DOUBT_S):
-                    self._echoes = self._echoes and answer.echoed
+                    self.echoes = self.echoes and answer.echoed
                     self.prompt = line.strip()
                     return answer.text
                 wait_s = SETTLE_S

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
-from devicevault.collector.completeness import agree, judge, rejection
+from devicevault.collector.completeness import agree, count_in, counted, judge, lines_in, rejection
 from devicevault.collector.connection import DeviceConnection
-from devicevault.collector.normalise import Normalised, normalise
+from devicevault.collector.normalise import Normalised, normalise, without_preamble
 from devicevault.collector.prompt import PromptReader
 from devicevault.collector.steps import HIDDEN, Steps
 from devicevault.collector.text import clean, decode
@@ -27,6 +27,8 @@ from devicevault.platforms.page import ArtifactSource, Platform
 
 #: Readings of a configuration without an end mark, until two in a row agree.
 READINGS_MAX: Final = 3
+#: Readings of a configuration until it has as many lines as the device counts.
+COUNTED_MAX: Final = 2
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Reading:
     normalised: Normalised
     #: What proved it whole.
     completeness: str
+    #: Lines that came, counted as the device counts them.
+    lines: int = 0
 
 
 class Session:
@@ -104,7 +108,7 @@ class Session:
 
     def ask(self, command: str) -> str:
         """The device's answer to one command."""
-        return decode(self._ask(command))
+        return decode(self._ask(command)[0])
 
     def _prepare(self) -> None:
         self._show(self._reader.log_in())
@@ -139,20 +143,64 @@ class Session:
 
     def _read_whole(self, source: ArtifactSource, command: str) -> Reading:
         started = time.monotonic()
-        reading = self._read_once(source, command)
-        if self._platform.complete.read_twice:
-            reading = self._read_again(reading, command)
+        reading = self._read_proven(source, command)
         self._steps.info(
             f"Read {source.name}: {len(reading.original)} bytes in {time.monotonic() - started:.1f} s, "
             f"whole: {reading.completeness}"
         )
         return reading
 
+    def _read_proven(self, source: ArtifactSource, command: str) -> Reading:
+        """The best proof the device has: a mark, a count, or two readings that agree."""
+        complete = self._platform.complete
+        if complete.mark_with:
+            if marked := self._read_marked(source, command):
+                return marked
+            self._steps.info(f"the device writes no end mark after {command!r}; reading twice instead")
+        reading = self._read_once(source, command)
+        if complete.count_with:
+            if whole := self._read_counted(reading, command):
+                return whole
+            self._steps.warning(f"the device does not count the lines of {command!r}; reading twice instead")
+        return self._read_again(reading, command) if complete.read_twice else reading
+
+    def _read_marked(self, source: ArtifactSource, command: str) -> Reading | None:
+        """The artifact up to the mark the device was made to write; None where the device takes no such command."""
+        complete = self._platform.complete
+        typed = complete.mark_with.format(command=command)
+        original, lines = self._ask(typed)
+        text = decode(original)
+        begins = complete.begins_with is None or complete.begins_with.match(without_preamble(self._platform, text))
+        if rejection(self._platform, text) or (text and not begins):
+            return None
+        proof = judge(self._platform, text, marked=True)
+        return Reading(source, original, normalise(self._platform, text), proof, lines)
+
+    def _read_counted(self, reading: Reading, command: str) -> Reading | None:
+        """The artifact with as many lines as the device counts; None where the device does not count."""
+        complaint = None
+        for _ in range(COUNTED_MAX):
+            if complaint is not None:
+                self._steps.warning(f"{complaint.problem}; reading once more")
+                reading = self._read_once(reading.source, command)
+            count = count_in(self._platform, self.ask(self._platform.complete.count_with.format(command=command)))
+            if count is None:
+                break
+            try:
+                proof = counted(reading.lines, count)
+            except OutputTruncated as error:
+                complaint = error
+            else:
+                return replace(reading, completeness=", ".join(filter(None, (reading.completeness, proof))))
+        if complaint is not None:
+            raise complaint
+        return None
+
     def _read_once(self, source: ArtifactSource, command: str) -> Reading:
-        original = self._ask(command)
+        original, lines = self._ask(command)
         text = decode(original)
         proof = judge(self._platform, text)
-        return Reading(source, original, normalise(self._platform, text), proof)
+        return Reading(source, original, normalise(self._platform, text), proof, lines)
 
     def _read_again(self, reading: Reading, command: str) -> Reading:
         for attempt in range(2, READINGS_MAX + 1):
@@ -169,14 +217,15 @@ class Session:
             break
         return reading
 
-    def _ask(self, command: str) -> bytes:
+    def _ask(self, command: str) -> tuple[bytes, int]:
+        """The answer without echo and prompt, and how many lines it has as the device counts them."""
         self._connection.limit.step = f"reading the answer to {command!r}"
         self._steps.typed(command)
         raw = self._reader.run(command)
         # Cleaned as Latin-1, so that the original keeps the device's own bytes whatever their encoding.
         answer = clean(raw, echo=command, prompt=self._reader.prompt).encode("latin-1")
         self._show(answer.decode("latin-1"))
-        return answer
+        return answer, lines_in(self._platform, raw, echoed=self._reader.echoes)
 
     def _show(self, text: str) -> None:
         self._steps.seen(lambda: normalise(self._platform, decode(text.encode("latin-1"))).text)

@@ -40,6 +40,13 @@ class Dialect:
     error: str
     #: The configuration as printed, with the lines that are new at each reading.
     frame: Frame
+    #: The command that counts the lines of what ``show`` prints, and the answer's form.
+    count: str = r"(?!)"
+    count_form: str = "{count}\n"
+    #: Whether blank lines are counted as well.
+    counts_blank: bool = True
+    #: What the second command on the same line as ``show`` writes after the configuration.
+    mark: str = ""
     #: The prompt before ``enable``; empty where the platform has no such step.
     user_prompt: str = ""
     motd: str = ""
@@ -175,6 +182,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         show=r"show (run|running-config)( all)?",
         error="                      ^\n% Invalid command at '^' marker.\n",
         frame=_nxos,
+        count=r"show (run|running-config) \| include \. \| count",
+        counts_blank=False,
         silence=r"term(inal)? len(gth)? 0",
         pager="--More--",
         erase="\r        \r",
@@ -225,6 +234,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         show=r"show configuration( \| (display (omit|inheritance|inheritance no-comments)|no-more))*",
         error="                     ^\nunknown command.\n\n",
         frame=_junos,
+        count=r"show configuration( \| display omit)? \| count",
+        count_form="Count: {count} lines\n\n",
         silence=r"set cli screen-length 0",
         pager="---(more)---",
         erase="\r                                        \r",
@@ -244,6 +255,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         show=r"show (run|running-config)( all)?",
         error="Invalid input: {command}\n",
         frame=_aoscx,
+        count=r"show (run|running-config) \| count",
         silence=r"no page",
         pager="-- MORE --, next page: Space, next line: Enter, quit: q",
         erase="\r" + " " * 56 + "\r",
@@ -276,9 +288,10 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     "mikrotik_routeros": Dialect(
         prompt="[{user}@{name}] > ",
         motd="\n  MikroTik RouterOS 7.16 (c) 1999-2024       https://www.mikrotik.com/\n\n",
-        show=r"/?export( (terse|compact|verbose|show-sensitive|hide-sensitive|without-paging))*",
+        show=r"/?export( (terse|compact|verbose|show-sensitive|hide-sensitive|without-paging))*(; :put .*)?",
         error="bad command name {command} (line 1 column 1)\n",
         frame=_routeros,
+        mark="# end of export\n",
         leave=r"/?quit|exit",
         answers={
             r"/system resource print( without-paging)?": "                   uptime: 32m36s\n"
@@ -293,6 +306,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         show=r"show( full-configuration)?( \| grep (\.|\"\"|''|\"\.\*\"|-v \S+))?",
         error="Unknown action 0\n\n",
         frame=_fortios,
+        count=r"show \| grep -c \.",
+        counts_blank=False,
         pager="--More-- ",
         erase="\r         \r",
         newline="\r\r\n",
@@ -308,6 +323,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         show=r"show configuration commands( \| no-more)?",
         error="\n  Invalid command: [{command}]\n\n",
         frame=_plain,
+        count=r"show configuration commands( \| no-more)? \| count",
         silence=r"set terminal length 0|terminal length 0",
         pager=":",
         erase="\r\x1b[K",

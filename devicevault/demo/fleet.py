@@ -65,6 +65,8 @@ class SimulatedDevice:
     enable: str = ""
     #: One of :data:`FAULTS`, or empty.
     fault: str = ""
+    #: Share of a configuration that arrives where a fault cuts it.
+    cut_share: float = 0.6
     #: Seconds before each answer.
     delay_s: float = 0.0
     algorithms: Literal["modern", "legacy"] = "modern"

@@ -18,8 +18,6 @@ Receive = Callable[[], Awaitable[bytes]]
 
 #: Lines the terminal shows before the pager asks.
 PAGE_LINES: Final = 23
-#: Share of a configuration that arrives where a fault cuts it.
-CUT_SHARE: Final = 0.6
 SLOW_PIECE: Final = 512
 
 
@@ -69,7 +67,10 @@ class Terminal:
         if self.dialect.user_prompt and command == "enable":
             await self._enable()
         elif self._privileged and re.fullmatch(self.dialect.show, command):
-            await self._show_configuration(paged="no-more" not in command and "without-paging" not in command)
+            paged = "no-more" not in command and "without-paging" not in command
+            await self._show_configuration(self.dialect.mark if "; :put " in command else "", paged=paged)
+        elif self._privileged and re.fullmatch(self.dialect.count, command):
+            await self._count_lines()
         else:
             await self._answer(command)
 
@@ -92,20 +93,29 @@ class Terminal:
         else:
             await self._print("% Access denied\n\n")
 
-    async def _show_configuration(self, *, paged: bool) -> None:
+    def _printed(self) -> str:
+        """The configuration as it is shown now."""
         device = self.device
-        device.readings += 1
         # A second later at each reading: two readings within one second would print the same time.
         clock = datetime.now(UTC) + timedelta(seconds=device.readings)
-        reading = Reading(device.name, self.user, device.readings, clock)
-        text = self.dialect.frame(device.configuration, reading)
+        return self.dialect.frame(device.configuration, Reading(device.name, self.user, device.readings, clock))
+
+    async def _count_lines(self) -> None:
+        lines = self._printed().splitlines()
+        count = len(lines) if self.dialect.counts_blank else sum(1 for line in lines if line.strip())
+        await self._print(self.dialect.count_form.format(count=count))
+
+    async def _show_configuration(self, mark: str, *, paged: bool) -> None:
+        device = self.device
+        device.readings += 1
+        text = self._printed() + mark
         match device.fault:
             case "error_text":
                 await self._print(self.dialect.error.format(command="show"))
             case "empty":
                 return
             case "cut" | "close" | "stall":
-                await self._page(text[: int(len(text) * CUT_SHARE)].rpartition("\n")[0] + "\n", paged=paged)
+                await self._page(text[: int(len(text) * device.cut_share)].rpartition("\n")[0] + "\n", paged=paged)
                 await self._break_off()
             case "flood":
                 while True:

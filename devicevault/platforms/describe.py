@@ -59,8 +59,12 @@ def _criteria(complete: Completeness) -> Iterable[str]:
         yield "every block is closed"
     if complete.must_not_have:
         yield "nothing is kept back"
+    if complete.mark:
+        yield f"it ends with `{plain(complete.mark.pattern)}`, a mark the device is made to write"
+    if complete.count_with:
+        yield "it has as many lines as the device counts"
     if complete.read_twice:
-        yield "two readings agree"
+        yield "or else two readings agree" if complete.mark or complete.count_with else "two readings agree"
 
 
 def _shortened(command: str) -> str:

@@ -49,6 +49,13 @@ Regex = Annotated[re.Pattern[str], PlainValidator(_compile)]
 Command = Annotated[str, AfterValidator(_harmless)]
 
 
+def _form(command: str) -> str:
+    return _harmless(command.replace("{command}", "show")) and command
+
+
+CommandForm = Annotated[str, AfterValidator(_form)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -126,11 +133,24 @@ class Completeness(Section):
     must_have: tuple[Regex, ...] = ()
     #: None may match anywhere: what a device writes in the place of something it kept back.
     must_not_have: tuple[Regex, ...] = ()
-    #: No end mark exists: the output is read a second time and must be the same after normalisation.
+    #: No end mark exists: the output is read a second time and must be the same after normalisation. A mark or a count
+    #: below, where the device gives it, takes the second reading's place: it also finds what is cut twice alike.
     read_twice: bool = False
+    #: Makes the device itself write an end mark; ``{command}`` stands for the artifact's command.
+    mark_with: CommandForm = ""
+    #: The mark it writes then: must match at the end of the text.
+    mark: Regex | None = None
+    #: Makes the device count the configuration's lines; ``{command}`` stands for the artifact's command.
+    count_with: CommandForm = ""
+    #: The number in its answer: group 1.
+    count: Regex = re.compile(r"^\s*(\d+)\s*$", re.MULTILINE)
+    #: Whether the device counts blank lines as well.
+    counts_blank: bool = False
 
     @model_validator(mode="after")
     def _proves_something(self) -> Completeness:
+        if bool(self.mark_with) != bool(self.mark):
+            raise ValueError("mark_with, what is typed, and mark, what it makes the device write, go together")
         if not (self.ends_with or self.read_twice):
             raise ValueError("nothing here proves a configuration whole; say ends_with, or read_twice = true")
         return self

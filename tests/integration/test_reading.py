@@ -77,6 +77,51 @@ def test_a_question_at_login_is_answered_as_the_page_says(tmp_path: Path) -> Non
     assert device.commands[0] == "enable"
 
 
+def without_count(context: CollectorContext, platform: str) -> CollectorContext:
+    """The context with a platform that can't count the lines of its configuration."""
+    page = PLATFORMS.get(platform)
+    complete = page.complete.model_copy(update={"count_with": ""})
+    pages = {**PLATFORMS.pages, platform: page.model_copy(update={"complete": complete})}
+    return replace(context, platforms=Platforms(pages))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("platform", [name for name in PLATFORMS.names() if name != "noop"])
+def test_a_configuration_cut_at_the_same_place_each_time_is_no_success(
+    platform: str, share: float, tmp_path: Path
+) -> None:
+    """The first backup included: nothing is there to compare with, and two readings would agree."""
+    device = SimulatedDevice("r1", platform, enable="open sesame", fault="cut", cut_share=share)
+    result = collected(device, make_context(tmp_path, attempts=1))
+    assert (result.status, result.error) == ("failure", "truncated")
+
+
+def test_a_device_that_can_neither_mark_nor_count_is_read_twice(tmp_path: Path) -> None:
+    context = make_context(tmp_path)
+    page = PLATFORMS.get("cisco_nxos")
+    complete = page.complete.model_copy(update={"count_with": "show nonsense {command}"})
+    pages = Platforms({**PLATFORMS.pages, "cisco_nxos": page.model_copy(update={"complete": complete})})
+    result = collected(SimulatedDevice("r1", "cisco_nxos"), replace(context, platforms=pages))
+    assert (result.status, result.completeness) == ("success", "two readings agree")
+    assert any("does not count" in line.message for line in result.log if line.severity == "warning")
+
+
+def test_a_configuration_that_grows_between_reading_and_count_is_read_again(tmp_path: Path) -> None:
+    device = SimulatedDevice("r1", "cisco_nxos")
+    typed: list[str] = []
+
+    def grow_before_the_first_count(kind: str, text: str) -> None:
+        if kind == "typed":
+            typed.append(text)
+            if typed[-1].endswith("| count") and typed.count(typed[-1]) == 1:
+                device.configuration += "vlan 4000\n"
+
+    result = collected(device, make_context(tmp_path, transcript=grow_before_the_first_count))
+    assert (result.status, typed.count("show running-config")) == ("success", 2)
+    assert "vlan 4000" in result.device_config
+    assert "as the device counts" in result.completeness
+
+
 def test_a_configuration_that_changes_between_two_readings_is_read_until_two_agree(tmp_path: Path) -> None:
     device = SimulatedDevice("r1", "cisco_nxos")
     readings: list[str] = []
@@ -87,7 +132,8 @@ def test_a_configuration_that_changes_between_two_readings_is_read_until_two_agr
             if len(readings) == 2:
                 device.configuration = device.configuration.replace("hostname r1", "hostname renamed")
 
-    result = collected(device, make_context(tmp_path, transcript=change_at_the_second_reading))
+    context = without_count(make_context(tmp_path, transcript=change_at_the_second_reading), "cisco_nxos")
+    result = collected(device, context)
     assert (result.status, len(readings)) == ("success", 3)
     assert "hostname renamed" in result.device_config
 
@@ -99,7 +145,8 @@ def test_a_configuration_that_never_stays_the_same_is_no_success(tmp_path: Path)
         if kind == "typed" and text.startswith("show running-config"):
             device.configuration += f"vlan {len(device.configuration)}\n"
 
-    result = collected(device, make_context(tmp_path, transcript=change_always))
+    context = without_count(make_context(tmp_path, attempts=1, transcript=change_always), "cisco_nxos")
+    result = collected(device, context)
     assert (result.status, result.error) == ("failure", "truncated")
     assert "two readings differ" in result.error_message
 
