@@ -74,8 +74,21 @@ def table(*headings: str, title: str = "") -> Table:
 
 
 def print_table(grid: Table) -> None:
-    """Print a table: fitted to a terminal, but one line a row into a file or a pipe."""
-    _console(stderr=False, width=WIDE).print(grid)
+    """Print a table: fitted to a terminal, but one line a row into a file or a pipe.
+
+    Where a terminal leaves too little room for the sentences of the last column, they go below their rows.
+    """
+    from devicevault.cli.narrow import leaves_too_little, print_sentences_below
+
+    out = _console(stderr=False, width=WIDE)
+    if leaves_too_little(grid, out):
+        print_sentences_below(grid, out)
+    elif out.is_terminal:
+        out.print(grid)
+    else:
+        with out.capture() as plain:
+            out.print(grid)
+        click.echo("\n".join(line.rstrip() for line in plain.get().splitlines()))
 
 
 def print_json(data: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -118,3 +119,43 @@ def test_an_error_is_one_line_for_each_fault_however_long(capsys: pytest.Capture
         "error: b.toml: k: wrong; mend it",
         "error: no answer; start it",
     ]
+
+
+REASONS = """
+from devicevault.cli.console import print_table, status_text, table
+grid = table("Device", "Status", "Last backup", "Why")
+grid.add_row("core-sw1", status_text("failure"), "2026-05-04 13:37:00", "unreachable: " + "word " * 20)
+grid.add_row("edge-fw1", "success", "2026-05-04 13:37:00", "")
+print_table(grid)
+"""
+
+
+def without_styles(said: str) -> list[str]:
+    return re.sub(r"\x1b\[[0-9;]*m", "", said).split("\r\n")
+
+
+def test_sentences_go_below_their_rows_where_a_terminal_is_narrow() -> None:
+    lines = without_styles(on_a_terminal(REASONS, COLUMNS="70"))
+    assert [line.split()[0] for line in lines if line.strip()] == [
+        "Device",
+        "─" * 70,
+        "core-sw1",
+        "unreachable:",
+        "word",
+        "edge-fw1",
+    ]
+    assert lines[2] == "core-sw1   failure   2026-05-04 13:37:00"
+    assert all(len(line) <= 70 for line in lines)
+
+
+def test_sentences_stay_in_their_column_where_a_terminal_is_wide() -> None:
+    lines = without_styles(on_a_terminal(REASONS, COLUMNS="120"))
+    assert lines[2].startswith("core-sw1   failure   2026-05-04 13:37:00   unreachable: word")
+
+
+def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    grid = table("Device", "Why")
+    grid.add_row("core-sw1", "a reason")
+    grid.add_row("edge-fw1", "")
+    print_table(grid)
+    assert [line for line in capsys.readouterr().out.splitlines() if line != line.rstrip()] == []
