@@ -147,6 +147,12 @@ def pass_settings(command: Callable[Concatenate[Settings, P], R]) -> Callable[P,
     return with_settings
 
 
+def examples(*lines: str) -> str:
+    """A command's epilog: lines an operator can type as they are."""
+    # Click leaves the lines of a paragraph alone that begins with a backspace.
+    return "\b\n" + "\n".join(("Examples:", *(f"  {line}" for line in lines)))
+
+
 def finish(*, failed: bool) -> NoReturn:
     """End the command, with the exit code for "some devices failed" if so."""
     click.get_current_context().exit(ExitCode.DEVICES_FAILED if failed else ExitCode.DONE)

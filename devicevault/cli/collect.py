@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devicevault.cli import finish, pass_settings
+from devicevault.cli import examples, finish, pass_settings
 from devicevault.cli.console import console, print_json
 from devicevault.errors import UsageError
 
@@ -17,10 +17,31 @@ if TYPE_CHECKING:
     from devicevault.settings import Settings
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "devicevault collect core-sw1 core-sw2",
+        "devicevault collect --group dmz --wait",
+        "devicevault collect --all --wait --timeout 600",
+        "devicevault collect --inline -v core-sw1     find out why a device fails",
+    )
+)
 @click.argument("names", metavar="[DEVICE]...", nargs=-1)
-@click.option("--group", "-g", "groups", multiple=True, help="All devices of this collector group; may be given again.")
-@click.option("--tag", "-t", "tags", multiple=True, help="All devices with this tag; with several, with all of them.")
+@click.option(
+    "--group",
+    "-g",
+    "groups",
+    metavar="GROUP",
+    multiple=True,
+    help="All devices of this collector group; may be given again.",
+)
+@click.option(
+    "--tag",
+    "-t",
+    "tags",
+    metavar="TAG",
+    multiple=True,
+    help="All devices with this tag; with several, with all of them.",
+)
 @click.option("--all", "everything", is_flag=True, help="Every device of the inventory.")
 @click.option("--wait", is_flag=True, help="Show progress until every device is done, then a summary.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="How long --wait waits.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from devicevault.cli import current_config_path
+from devicevault.cli import current_config_path, examples
 from devicevault.cli.console import console, errors, print_json, print_table, table
 from devicevault.errors import UsageError
 from devicevault.names import is_group_name
@@ -22,7 +22,7 @@ def config() -> None:
     """
 
 
-@config.command()
+@config.command(short_help="Check the settings.")
 def check() -> None:
     """Check the settings: files, variables, and that they fit together."""
     loaded = _loaded()
@@ -37,7 +37,10 @@ def check() -> None:
         console().print("no settings file and no variables: everything has its default")
 
 
-@config.command()
+@config.command(
+    short_help="Show each setting, and where it was set.",
+    epilog=examples("devicevault config show --changed", "devicevault config show --group dmz"),
+)
 @click.option("--group", default="", metavar="NAME", help="What counts in this collector group.")
 @click.option("--changed", is_flag=True, help="Only what is not a default.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
@@ -54,6 +57,9 @@ def show(group: str, changed: bool, as_json: bool) -> None:
             [{"key": row.key, "value": row.value, "origin": str(row.origin), "variable": row.variable} for row in rows]
         )
         return
+    if not rows:
+        console().print("no setting was changed: everything has its default")
+        return
     grid = table("Setting", "Value", "Set in")
     for row in rows:
         style = "dim" if row.origin.kind == "default" else ""
@@ -61,13 +67,16 @@ def show(group: str, changed: bool, as_json: bool) -> None:
     print_table(grid)
 
 
-@config.command()
+@config.command(
+    short_help="Print a settings file that explains itself.",
+    epilog=examples("devicevault config sample > /etc/devicevault/config.toml"),
+)
 def sample() -> None:
     """Print a settings file that explains itself, each key at its default."""
     click.echo(document.sample(), nl=False)
 
 
-@config.command("table")
+@config.command("table", short_help="Print all settings in Markdown.")
 @click.option("--main", is_flag=True, help="Only the settings most installations touch.")
 def print_markdown(main: bool) -> None:
     """Print all settings as a table in Markdown."""

@@ -14,7 +14,7 @@ def db() -> None:
     """Check and upgrade the database."""
 
 
-@db.command()
+@db.command(short_help="Bring the schema to this release.")
 @pass_settings
 def upgrade(settings: Settings) -> None:
     """Bring the database to this release's schema; make it where there is none."""
@@ -32,7 +32,7 @@ def upgrade(settings: Settings) -> None:
     console().print(f"the database is at schema {after}" + (f", it was at {before or 'none'}" * (before != after)))
 
 
-@db.command()
+@db.command(short_help="See that it answers and fits this release.")
 @pass_settings
 def check(settings: Settings) -> None:
     """See that the database answers and that its schema is this release's."""
@@ -43,7 +43,7 @@ def check(settings: Settings) -> None:
         console().print(f"{store.place}: answers, schema {schema.current(store.engine)}")
 
 
-@db.command("forget-host-key")
+@db.command("forget-host-key", short_help="Forget the host key of a device that was replaced.")
 @click.argument("device")
 @pass_settings
 def forget(settings: Settings, device: str) -> None:

@@ -25,7 +25,7 @@ def deadletter() -> None:
     """Results that could not be stored: look at them, put them back, or drop them."""
 
 
-@deadletter.command("list")
+@deadletter.command("list", short_help="List them, newest first.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
@@ -67,7 +67,7 @@ def show(settings: Settings, letter_id: str, as_json: bool) -> None:
     print_table(grid)
 
 
-@deadletter.command()
+@deadletter.command(short_help="Put them back into the stream.")
 @click.argument("letter_ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every one of them.")
 @pass_settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from devicevault.cli import pass_settings
+from devicevault.cli import examples, pass_settings
 from devicevault.cli.console import console, print_json, print_table, table
 from devicevault.errors import ConfigurationError, ExitCode, Fault
 
@@ -22,9 +22,20 @@ def devices() -> None:
     """List and check the inventory."""
 
 
-@devices.command("list")
-@click.option("--group", "-g", "groups", multiple=True, help="Only this collector group; may be given again.")
-@click.option("--tag", "-t", "tags", multiple=True, help="Only devices with this tag; with several, with all of them.")
+@devices.command(
+    "list", epilog=examples("devicevault devices list --group dmz", "devicevault devices list --tag firewall")
+)
+@click.option(
+    "--group", "-g", "groups", metavar="GROUP", multiple=True, help="Only this collector group; may be given again."
+)
+@click.option(
+    "--tag",
+    "-t",
+    "tags",
+    metavar="TAG",
+    multiple=True,
+    help="Only devices with this tag; with several, with all of them.",
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
 def list_devices(settings: Settings, groups: tuple[str, ...], tags: tuple[str, ...], as_json: bool) -> None:
@@ -37,13 +48,15 @@ def list_devices(settings: Settings, groups: tuple[str, ...], tags: tuple[str, .
     if not found:
         console().print(f"no devices in {inventory.path}")
         return
-    grid = table("Device", "Address", "Platform", "Group", "Credential", "Tags", "")
+    headings = ["Device", "Address", "Platform", "Group", "Credential", "Tags"]
+    # Most inventories have every device enabled, and a column of nothing takes room from the others.
+    grid = table(*headings) if all(device.enabled for device in found) else table(*headings, "Enabled")
     for device in found:
-        grid.add_row(*_cells(device))
+        grid.add_row(*_cells(device)[: len(grid.columns)])
     print_table(grid)
 
 
-@devices.command()
+@devices.command(short_help="Find every fault in one pass.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
 def check(settings: Settings, as_json: bool) -> None:
@@ -85,7 +98,7 @@ def _cells(device: Device) -> tuple[str, ...]:
         device.group,
         ", ".join(device.credentials),
         ", ".join(device.tags),
-        "" if device.enabled else "not enabled",
+        "yes" if device.enabled else "no",
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import IntRange
 
-from devicevault.cli import pass_settings
+from devicevault.cli import examples, pass_settings
 from devicevault.cli.clock import local_time
 from devicevault.cli.console import console, print_json
 from devicevault.errors import UsageError
@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "devicevault diff core-sw1         the last change",
+        "devicevault diff core-sw1 3       everything since revision 3",
+        "devicevault diff core-sw1 3 5     from revision 3 to revision 5",
+    )
+)
 @click.argument("device")
 @click.argument("older", metavar="[A]", type=IntRange(min=1), required=False)
 @click.argument("newer", metavar="[B]", type=IntRange(min=1), required=False)
-@click.option("--artifact", default="", help="Which of the device's texts; the first one otherwise.")
+@click.option("--artifact", metavar="NAME", default="", help="Which of the device's texts; the first one otherwise.")
 @click.option("--suspect", is_flag=True, help="From the newest to the suspect one that is held.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings

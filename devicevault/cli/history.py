@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from devicevault.cli import pass_settings
+from devicevault.cli import examples, pass_settings
 from devicevault.cli.clock import local_time, seconds
 from devicevault.cli.console import console, print_json, print_table, status_text, table
 from devicevault.settings import Settings
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
     from devicevault.store.reader import ResultSummary, Revision
 
 
-@click.command()
+@click.command(epilog=examples("devicevault history core-sw1", "devicevault history core-sw1 --limit 3 --log"))
 @click.argument("device")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many of each, newest first."
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many of each, newest first.",
 )
 @click.option("--log", "with_log", is_flag=True, help="Also the steps of the newest collection, one by one.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
@@ -88,8 +94,11 @@ def _print_results(results: Sequence[ResultSummary]) -> None:
 
 
 def _print_log(steps: Sequence[dict[str, Any]]) -> None:
+    out = console()
+    out.print("\nThe newest collection, step by step", style="bold")
     for step in steps:
-        console().print(f"{step['time']} {step['severity']}: {step['message']}", soft_wrap=True)
+        moment = local_time(datetime.fromisoformat(step["time"]))
+        out.print(f"{moment} {step['severity']}: {step['message']}", soft_wrap=True)
 
 
 def _without_text(revision: Revision) -> dict[str, Any]:

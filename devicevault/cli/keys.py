@@ -21,7 +21,7 @@ def keys() -> None:
     """
 
 
-@keys.command()
+@keys.command(short_help="Make the three keys, once.")
 @pass_settings
 def create(settings: Settings) -> None:
     """Make vault.key, vault.pub and vault.digest, once, on the vault's host. Existing keys are never overwritten."""
@@ -39,7 +39,7 @@ def create(settings: Settings) -> None:
     )
 
 
-@keys.command()
+@keys.command(short_help="Show which keys are on this host.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
 def show(settings: Settings, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from devicevault.cli import pass_settings
+from devicevault.cli import examples, pass_settings
 from devicevault.cli.console import print_json, print_table, table
 from devicevault.errors import PlatformUnknown, UsageError
 from devicevault.platforms import Platform, Platforms
@@ -23,7 +23,7 @@ def platforms() -> None:
     """
 
 
-@platforms.command("list")
+@platforms.command("list", short_help="List every platform.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="As the table of docs/platforms.md.")
 @pass_settings
@@ -41,7 +41,7 @@ def list_(settings: Settings, as_json: bool, as_markdown: bool) -> None:
         print_table(grid)
 
 
-@platforms.command()
+@platforms.command(short_help="Show all that one platform's page does.")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
@@ -57,7 +57,11 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
     print_table(grid)
 
 
-@platforms.command("try")
+@platforms.command(
+    "try",
+    short_help="Try a page on a configuration in a file.",
+    epilog=examples("devicevault platforms try cisco_ios running-config.txt"),
+)
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @pass_settings

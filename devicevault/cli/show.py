@@ -7,16 +7,22 @@ from dataclasses import asdict
 
 import click
 
-from devicevault.cli import pass_settings
+from devicevault.cli import examples, pass_settings
 from devicevault.cli.console import print_json, visible
 from devicevault.errors import UsageError
 from devicevault.settings import Settings
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "devicevault show core-sw1",
+        "devicevault show core-sw1 --revision 3",
+        "devicevault show core-sw1 --original > core-sw1.cfg     what restores the device",
+    )
+)
 @click.argument("device")
 @click.option("--revision", "number", type=click.IntRange(min=1), metavar="N", help="This one instead of the newest.")
-@click.option("--artifact", default="", help="Which of the device's texts; the first one otherwise.")
+@click.option("--artifact", metavar="NAME", default="", help="Which of the device's texts; the first one otherwise.")
 @click.option(
     "--original", "is_original", is_flag=True, help="As the device sent it, secrets and all; opens it with vault.key."
 )

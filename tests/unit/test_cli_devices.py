@@ -52,8 +52,8 @@ def test_list_shows_each_device_on_a_line(folder: Path) -> None:
     assert result.exit_code == ExitCode.DONE, result.output
     lines = [line.split() for line in result.stdout.splitlines() if "-" in line and "──" not in line]
     assert lines == [
-        ["core-sw1", "192.0.2.1", "cisco_ios", "default", "default", "core"],
-        ["edge-fw1", "[2001:db8::1]:2222", "fortinet_fortios", "dmz", "default", "not", "enabled"],
+        ["core-sw1", "192.0.2.1", "cisco_ios", "default", "default", "core", "yes"],
+        ["edge-fw1", "[2001:db8::1]:2222", "fortinet_fortios", "dmz", "default", "no"],
     ]
 
 
