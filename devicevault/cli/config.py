@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from devicevault.cli import current_config_path, examples
-from devicevault.cli.console import console, errors, print_json, print_table, table
+from devicevault.cli.console import console, errors, print_json, print_table, say, table
 from devicevault.errors import UsageError
 from devicevault.names import is_group_name
 from devicevault.settings import LoadedSettings, document, load_settings_with_origins
@@ -27,7 +27,7 @@ def check() -> None:
     """Check the settings: files, variables, and that they fit together."""
     loaded = _loaded()
     for warning in _warnings(loaded):
-        errors().print(f"warning: {warning}", style="yellow", soft_wrap=True)
+        say(errors(), f"warning: {warning}", "yellow")
     for file in loaded.files:
         console().print(f"{file}: ok", soft_wrap=True)
     variables = sorted({origin.source for origin in loaded.origins.values() if origin.kind == "variable"})

@@ -104,13 +104,19 @@ def status_text(status: str) -> Text:
     return Text(status, style=STATUS_STYLES.get(status, ""))
 
 
+def say(out: Console, sentence: str | Text, style: str = "") -> None:
+    """Print a sentence: broken between words on a terminal, one line into a file or a pipe."""
+    out.print(sentence, style=style, soft_wrap=not out.is_terminal)
+
+
 def report(error: DeviceVaultError) -> None:
     """Print an error on stderr: a line for each fault."""
+    from rich.text import Text
+
     lines = [str(fault) for fault in error.faults] if isinstance(error, ConfigurationError) else [str(error)]
     out = errors()
     for line in lines:
-        out.print("error:", style="bold red", end=" ", soft_wrap=True)
-        out.print(line, soft_wrap=True)
+        say(out, Text.assemble(("error:", "bold red"), " ", visible(line)))
 
 
 def _console(*, stderr: bool, width: int) -> Console:

@@ -11,7 +11,7 @@ import click
 
 from devicevault.cli import examples, pass_settings
 from devicevault.cli.clock import local_time, seconds
-from devicevault.cli.console import console, print_json, print_table, status_text, table
+from devicevault.cli.console import console, print_json, print_table, say, status_text, table
 from devicevault.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _print_log(steps: Sequence[dict[str, Any]]) -> None:
     out.print("\nThe newest collection, step by step", style="bold")
     for step in steps:
         moment = local_time(datetime.fromisoformat(step["time"]))
-        out.print(f"{moment} {step['severity']}: {step['message']}", soft_wrap=True)
+        say(out, f"{moment} {step['severity']}: {step['message']}")
 
 
 def _without_text(revision: Revision) -> dict[str, Any]:

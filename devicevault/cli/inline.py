@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from devicevault.cli.console import errors
+from devicevault.cli.console import errors, say
 from devicevault.collector.collect import CollectorContext, collect, without_session
 from devicevault.collector.seal import Sealer
 from devicevault.credentials import CredentialStore
@@ -87,4 +87,4 @@ def _show(kind: str, text: str) -> None:
 def _show_log(result: CollectResult) -> None:
     styles = {"warning": "yellow", "error": "bold red"}
     for line in result.log:
-        errors().print(f"{line.severity}: {line.message}", style=styles.get(line.severity, ""), soft_wrap=True)
+        say(errors(), f"{line.severity}: {line.message}", styles.get(line.severity, ""))

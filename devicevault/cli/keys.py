@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from devicevault.cli import pass_settings
-from devicevault.cli.console import console, print_json, print_table, table
+from devicevault.cli.console import console, print_json, print_table, say, table
 from devicevault.errors import ConfigurationError
 from devicevault.settings import Settings
 from devicevault.vault_keys import DIGEST, PRIVATE, PUBLIC, KeyKind, create_keys, key_id, read_key
@@ -32,10 +32,10 @@ def create(settings: Settings) -> None:
     for path, kind in _files(settings):
         grid.add_row(str(path), kind.purpose)
     print_table(grid)
-    console().print(
+    say(
+        console(),
         f"Copy {vault.public_key} and {vault.digest_key} to each worker. Keep a copy of {vault.private_key} in a safe: "
         "without it no original can be opened again.",
-        soft_wrap=True,
     )
 
 

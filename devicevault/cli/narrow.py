@@ -26,14 +26,16 @@ def leaves_too_little(grid: Table, out: Console) -> bool:
 
 
 def print_sentences_below(grid: Table, out: Console) -> None:
-    """Print each row on a line, and below it, indented, what its last cell says."""
+    """Print each row on a line, and below it, indented, what its last cell says if that is too long for the line."""
     widths = _widths(grid, out)[:-1]
-    headings = [out.render_str(str(column.header), style="table.header") for column in grid.columns[:-1]]
-    out.print(_line(headings, widths))
+    room = out.width - sum(width + GAP for width in widths)
+    *headings, last = (out.render_str(str(column.header), style="table.header") for column in grid.columns)
+    out.print(_line([*headings, last] if last.cell_len <= room else headings, widths))
     out.print("─" * out.width)
     for *cells, sentence in _rows(grid, out):
-        out.print(_line(cells, widths))
-        if sentence:
+        fits = sentence.cell_len <= room
+        out.print(_line([*cells, sentence] if fits else cells, widths))
+        if not fits:
             out.print(Padding(sentence, (0, 0, 0, INDENT)))
 
 
@@ -53,8 +55,8 @@ def _text(cell: object, out: Console) -> Text:
 
 def _line(cells: list[Text], widths: list[int]) -> Text:
     line = Text(no_wrap=True)
-    for cell, width in zip(cells, widths, strict=True):
+    for cell, width in zip(cells, [*widths, 0], strict=False):
         line.append_text(cell)
-        line.append(" " * (width + GAP - cell.cell_len))
+        line.append(" " * max(0, width + GAP - cell.cell_len))
     line.rstrip()
     return line
