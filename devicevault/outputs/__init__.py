@@ -1,0 +1,3 @@
+"""What is derived from the store, and can be made anew from it."""
+
+from __future__ import annotations
