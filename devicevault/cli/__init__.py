@@ -104,6 +104,12 @@ class RootGroup(click.Group):
         except BrokenPipeError:
             _forget_stdout()
             ctx.exit(READER_GONE)
+        except OSError as error:
+            # A full disk under the answer, or under a file of ours: neither a failed device nor a fault of ours.
+            _forget_stdout()
+            place = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {place}{error.strerror or error}; mend that and try again", err=True)
+            ctx.exit(ExitCode.UNAVAILABLE)
         return result
 
 
@@ -166,7 +172,7 @@ def _invocation() -> Invocation:
 @click.option(
     "--config",
     "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, readable=False),  # what is wrong with it is told as of any settings file
     metavar="FILE",
     help="Settings file; $DEVICEVAULT_CONFIG or /etc/devicevault/config.toml otherwise.",
 )

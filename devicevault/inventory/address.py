@@ -16,7 +16,9 @@ _MAX_HOST_NAME: Final = 253
 
 def checked_address(text: str) -> str:
     """``text`` when a session could go there. Raises :class:`Unfit` otherwise."""
-    if ":" in text:
+    if "/" in text:
+        _refuse(text)
+    elif ":" in text:
         _check_ipv6(text)
     elif _NUMERIC.fullmatch(text):
         _check_ipv4(text)

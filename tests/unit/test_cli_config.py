@@ -16,6 +16,7 @@ import tomli
 from click.testing import CliRunner, Result
 
 from devicevault.cli import COMMANDS, load_command, main
+from devicevault.errors import ExitCode
 from devicevault.settings import Settings, document, load_settings
 from devicevault.settings.sources import keys_of
 
@@ -234,6 +235,26 @@ def test_an_interrupted_command_ends_with_130(monkeypatch: pytest.MonkeyPatch) -
     result = run("config")
     assert result.exit_code == 130
     assert "Traceback" not in result.output
+
+
+def test_a_settings_file_that_can_not_be_read_is_a_configuration_fault(tmp_path: Path) -> None:
+    """Named on the command line or by the variable, it ends the same way: one line, and 78."""
+    folder = tmp_path / "config.toml"
+    folder.mkdir()
+    result = run("--config", str(folder), "config", "check")
+    assert result.exit_code == ExitCode.CONFIGURATION
+    assert result.stderr == f"error: {folder}: can't be read: Is a directory\n"
+
+
+@pytest.mark.parametrize("options", [["show"], ["sample"], ["show", "--json"]])
+def test_a_full_disk_is_told_in_a_line_and_is_no_failed_device(options: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "devicevault", "config", *options]
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, env={"PATH": "/usr/bin:/bin"}, check=False
+        )
+    assert ended.returncode == ExitCode.UNAVAILABLE
+    assert ended.stderr == "error: No space left on device; mend that and try again\n"
 
 
 def test_a_reader_that_goes_away_is_no_error_of_ours() -> None:
