@@ -236,6 +236,7 @@ class _Collection:
             legacy=self.request.options.get("algorithms", self.ssh.algorithms) == "legacy",
             connect_timeout_s=self.ssh.connect_timeout_s,
             login_suffix=platform.session.login_suffix,
+            device=self.request.device,
         )
 
     def _keep(self, readings: Sequence[Reading]) -> None:

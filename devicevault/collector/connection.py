@@ -81,7 +81,9 @@ class _CheckHostKey(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]  # par
 
     def missing_host_key(self, client: Client, hostname: str, key: paramiko.PKey) -> None:
         client.host_key_seen = hostkeys.written(key)
-        hostkeys.check(client.host_key_seen, client.target.host_keys, client.target.host_key_policy)
+        hostkeys.check(
+            client.host_key_seen, client.target.host_keys, client.target.host_key_policy, client.target.device
+        )
         client.limit.step = "logging in"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -35,8 +36,8 @@ def fingerprint(key: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def check(seen: str, pinned: Sequence[str], policy: Policy) -> None:
-    """Raises :class:`HostKeyRefused` unless ``seen`` may be talked to."""
+def check(seen: str, pinned: Sequence[str], policy: Policy, device: str = "DEVICE") -> None:
+    """Raises :class:`HostKeyRefused` unless ``seen`` may be talked to; ``device`` is named in what to do about it."""
     if policy == "off" or _plain(seen) in map(_plain, pinned):
         return
     if pinned:
@@ -44,7 +45,7 @@ def check(seen: str, pinned: Sequence[str], policy: Policy) -> None:
         raise HostKeyRefused(
             f"the host key is {seen.split()[0]} {fingerprint(seen)}, but {expected} is expected",
             "find out whether the device was replaced or someone is in between; if the new key is right, "
-            "forget the pinned one: devicevault db forget-host-key DEVICE",
+            f"forget the pinned one: devicevault db forget-host-key {shlex.quote(device)}",
         )
     if policy == "strict":
         raise HostKeyRefused(

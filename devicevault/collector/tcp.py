@@ -15,7 +15,7 @@ from devicevault.errors import DeviceUnreachable
 
 @dataclass(frozen=True)
 class Target:
-    """Where to connect and what to insist on."""
+    """Where to connect and what to insist on; ``device`` is the name an operator knows it by."""
 
     address: str
     port: int
@@ -25,6 +25,7 @@ class Target:
     legacy: bool = False
     connect_timeout_s: float = 15.0
     login_suffix: str = ""
+    device: str = "DEVICE"
 
     def __str__(self) -> str:
         return f"{self.address} port {self.port}"
