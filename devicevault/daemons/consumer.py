@@ -16,6 +16,8 @@ from functools import partial
 from threading import Event
 from typing import Final, TypeVar
 
+import click
+
 from devicevault.daemons.service import (
     Progress,
     Watchdog,
@@ -82,6 +84,7 @@ class Consumer:
             with self._patiently(self._open_database) as self._store:
                 self._patiently(self._reader.ensure_group)
                 notify_ready("waiting for results")
+                logger.info("waiting for results in %s", self._reader.stream)
                 self._work()
         except Stopped:
             logger.warning("stopped while a service was away; what is not stored yet stays in the stream")
@@ -285,8 +288,9 @@ def consume(settings: Settings) -> None:
     notify_stopping("stopped")
 
 
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The ``devicevault-consumer`` command."""
+    """Write the workers' results from the stream into the database, until told to stop."""
     run_daemon("consumer", consume)
 
 

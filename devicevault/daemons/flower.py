@@ -13,6 +13,8 @@ from ipaddress import ip_address
 from types import FrameType
 from typing import Any, Final
 
+import click
+
 from devicevault import rabbitmq
 from devicevault.daemons.service import Progress, Watchdog, notify_ready, notify_stopping, run_daemon
 from devicevault.errors import ConfigurationError, ExitCode, Fault, ServiceUnavailable
@@ -23,8 +25,9 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_MS: Final = 1000
 
 
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """The console script."""
+    """Show queues, workers and tasks in a web page; [flower] of the settings says where and to whom."""
     run_daemon("flower", serve)
 
 

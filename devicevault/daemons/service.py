@@ -166,6 +166,9 @@ def run_daemon(name: str, body: Callable[[Settings], None]) -> NoReturn:
     except DeviceVaultError as error:
         tell(error)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        logger.info("interrupted")
+        sys.exit(128 + signal.SIGINT)
     sys.exit(ExitCode.DONE)
 
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 import logging
 import socket
 import time
+import warnings
 from typing import Any, Final
 
 import click
+from amqp.exceptions import ResourceLocked
 from celery.apps.worker import Worker as CeleryWorker
+from celery.apps.worker import install_worker_int_handler
+from celery.platforms import SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 from celery.worker import state
 from redis import Redis
@@ -24,7 +28,7 @@ from devicevault.daemons.reload import Reloader
 from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon
 from devicevault.daemons.waiting import wait_for
 from devicevault.daemons.worker_report import WorkerReport
-from devicevault.errors import DeviceVaultError
+from devicevault.errors import DeviceVaultError, ExitCode
 from devicevault.queues import waiting_requests
 from devicevault.settings import Settings, load_settings, mask_passwords
 from devicevault.stream import unavailable
@@ -40,6 +44,11 @@ FIXED: Final = (
     "redis_url",
     "worker.concurrency",
     "queue.redis_visibility_timeout_s",
+)
+
+TWIN: Final = (
+    "the broker knows a worker of this group on this host already; let it be, or stop it first. "
+    "If there is none, its connection broke off: the broker forgets it within minutes"
 )
 
 
@@ -77,6 +86,8 @@ def work(settings: Settings, group: str) -> None:
     doing = f"collecting group {group} from {place}, {concurrency} sessions at once"
     broker_watch.install(app, progress, report.status, doing)
     setup_logging.connect(_keep_logging, weak=False)
+    # It is about pickle, which this application does not accept; a first try by hand is mostly done as root.
+    warnings.simplefilter("ignore", SecurityWarning)
     celery_worker = GroupWorker(
         app=app,
         queues=[names.queue_for(group)],
@@ -101,12 +112,13 @@ def work(settings: Settings, group: str) -> None:
 
 
 class GroupWorker(CeleryWorker):  # type: ignore[misc]  # Celery is untyped
-    """Celery's worker, which leaves SIGHUP to us."""
+    """Celery's worker, which leaves SIGHUP to us, and ends well when someone ends it by Ctrl-C."""
 
     def install_platform_tweaks(self, worker: Any) -> None:
         # As if it were on a terminal: otherwise Celery would execute the process anew at SIGHUP.
         self._isatty = True
         super().install_platform_tweaks(worker)
+        install_worker_int_handler(worker, exitcode=ExitCode.DONE)
 
 
 def _watch(progress: Progress, group: str, concurrency: int) -> broker_watch.BrokerWatch:
@@ -141,6 +153,14 @@ def _keep_logging(**_: Any) -> None:
     # One line for each collection is enough, and the collector's own says more.
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("celery.worker.worker").addFilter(_tell_of_a_twin)
+
+
+def _tell_of_a_twin(record: logging.LogRecord) -> bool:
+    """Says in words what RabbitMQ means when it locks the second worker of one name out."""
+    if record.exc_info and isinstance(record.exc_info[1], ResourceLocked):
+        record.msg, record.args, record.exc_info = TWIN, (), None
+    return True
 
 
 if __name__ == "__main__":
