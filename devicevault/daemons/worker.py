@@ -153,7 +153,7 @@ def _keep_logging(**_: Any) -> None:
     # One line for each collection is enough, and the collector's own says more.
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("celery.worker.worker").addFilter(_tell_of_a_twin)
+    logging.getLogger("celery.worker").addFilter(_tell_of_a_twin)
 
 
 def _tell_of_a_twin(record: logging.LogRecord) -> bool:
