@@ -1,7 +1,7 @@
 """Simulated devices on a machine's loopback.
 
 They are served by this host's Python, from inside the machine's network: nothing is installed on the machine for them.
-Run as a program, the module serves the platforms it is given and prints their ports.
+Run as a program, the module serves the devices it is given and prints their ports.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from tests.system.machine import Machine
@@ -20,11 +21,11 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 @contextmanager
-def simulated_devices(machine: Machine, platforms: Mapping[str, str]) -> Iterator[dict[str, int]]:
-    """Serve a device of each name and platform; their ports by name."""
+def simulated_devices(machine: Machine, devices: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, int]]:
+    """Serve these devices, each with the attributes of a :class:`SimulatedDevice`; their ports by name."""
     served_by = (sys.executable, "-m", "tests.system.devices")
     process = subprocess.Popen(
-        ["nsenter", "--net", f"--target={machine.leader}", "--", *served_by, json.dumps(dict(platforms))],
+        ["nsenter", "--net", f"--target={machine.leader}", "--", *served_by, json.dumps(dict(devices))],
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -37,10 +38,10 @@ def simulated_devices(machine: Machine, platforms: Mapping[str, str]) -> Iterato
         process.terminate()
 
 
-def serve(platforms: Mapping[str, str]) -> None:
+def serve(devices: Mapping[str, Mapping[str, Any]]) -> None:
     """Serve until the standard input ends."""
-    with Fleet([SimulatedDevice(name, platform) for name, platform in platforms.items()]) as fleet:
-        sys.stdout.write(json.dumps({name: fleet.port(name) for name in platforms}) + "\n")
+    with Fleet([SimulatedDevice(name, **attributes) for name, attributes in devices.items()]) as fleet:
+        sys.stdout.write(json.dumps({name: fleet.port(name) for name in devices}) + "\n")
         sys.stdout.flush()
         sys.stdin.read()
 

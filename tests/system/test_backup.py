@@ -20,7 +20,7 @@ WORKER, CONSUMER = vault.DAEMONS
 def started(machine: Machine, package: Path) -> Iterator[Machine]:
     """A vault with one device, its daemons started."""
     machine.install(package)
-    with simulated_devices(machine, {DEVICE: "cisco_ios"}) as ports:
+    with simulated_devices(machine, {DEVICE: {"platform": "cisco_ios"}}) as ports:
         vault.write_devices(machine, ports)
         vault.start(machine, CONSUMER, WORKER)
         yield machine
@@ -124,7 +124,7 @@ def test_a_frozen_worker_is_killed_and_works_again(started: Machine) -> None:
 
 def test_everything_enabled_is_back_after_a_reboot(started: Machine) -> None:
     started.run("systemctl", "enable", *vault.DAEMONS)
-    rows = len(vault.rows(started, "history", DEVICE))
+    before = vault.history(started, DEVICE)
     started.reboot()
     started.wait_until(lambda: all(map(started.is_active, vault.DAEMONS)), 60, "both daemons are back")
-    assert len(vault.rows(started, "history", DEVICE)) == rows
+    assert vault.history(started, DEVICE) == before

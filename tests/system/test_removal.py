@@ -20,7 +20,7 @@ KEY = "/etc/devicevault/vault.key"
 def used(machine: Machine, package: Path) -> Iterator[Machine]:
     """A vault in use, its units enabled."""
     machine.install(package)
-    with simulated_devices(machine, {DEVICE: "cisco_ios"}) as ports:
+    with simulated_devices(machine, {DEVICE: {"platform": "cisco_ios"}}) as ports:
         vault.write_devices(machine, ports)
         vault.start(machine, *vault.DAEMONS)
         machine.run("devicevault", "collect", DEVICE, "--wait", "--timeout", "60")

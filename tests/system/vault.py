@@ -32,6 +32,6 @@ def start(machine: Machine, *units: str) -> None:
     machine.run("systemctl", "start", *units, within_s=READY_WITHIN_S)
 
 
-def rows(machine: Machine, *command: str) -> Any:
-    """What ``devicevault … --json`` prints."""
-    return json.loads(machine.run("devicevault", *command, "--json"))
+def history(machine: Machine, device: str) -> Any:
+    """What ``devicevault history DEVICE --json`` prints."""
+    return json.loads(machine.run("devicevault", "history", device, "--json"))

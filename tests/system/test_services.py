@@ -1,0 +1,131 @@
+"""How the daemons behave under systemd when the world around them does not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devicevault.names import lock_for
+from tests.system import vault
+from tests.system.devices import simulated_devices
+from tests.system.machine import Machine
+
+FAST, SLOW = "core-sw1", "slow-sw9"
+WORKER, CONSUMER = vault.DAEMONS
+#: Seconds the slow device takes for each answer.
+DELAY_S = 2.0
+#: Less than what is left of the slow session, more than the worker's 3 s.
+STOPPED_WITHIN_S = 10
+
+
+@pytest.fixture(scope="module")
+def started(machine: Machine, package: Path) -> Iterator[Machine]:
+    """A vault with a fast device and a slow one, its daemons started; a stopping worker waits for 3 s."""
+    machine.install(package)
+    machine.path("/etc/devicevault/config.d/drain.toml").write_text("[worker]\ndrain_s = 3\n")
+    devices: dict[str, dict[str, Any]] = {FAST: {"platform": "cisco_ios"}, SLOW: {"platform": "cisco_ios", "delay_s": DELAY_S}}
+    with simulated_devices(machine, devices) as ports:
+        vault.write_devices(machine, ports)
+        vault.start(machine, CONSUMER, WORKER)
+        yield machine
+
+
+def collect(machine: Machine, *devices: str) -> None:
+    machine.run("devicevault", "collect", *devices, "--wait", "--timeout", "90")
+
+
+@pytest.mark.parametrize("unit", vault.DAEMONS)
+def test_a_daemon_can_do_no_more_than_its_job(started: Machine, unit: str) -> None:
+    pid = started.property(unit, "MainPID")
+    status = dict(
+        line.split(":\t", 1) for line in started.run("cat", f"/proc/{pid}/status").splitlines() if ":\t" in line
+    )
+    assert int(status["CapBnd"], 16) == 0
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert "Max core file size        0                    0" in started.run("cat", f"/proc/{pid}/limits")
+    for place in ("/usr", "/etc", "/var/log"):
+        refused = started.try_run("nsenter", "--mount", f"--target={pid}", "--", "touch", f"{place}/written")
+        assert "Read-only file system" in refused.stderr
+    assert started.run("nsenter", "--mount", f"--target={pid}", "--", "find", "/home", "/root", "-mindepth", "1") == ""
+
+
+def test_a_worker_without_a_broker_waits_and_says_for_what(started: Machine) -> None:
+    started.run("systemctl", "stop", WORKER, "rabbitmq-server")
+    started.run("systemctl", "start", "--no-block", WORKER)
+    started.wait_until(
+        lambda: "broker" in started.property(WORKER, "StatusText"), 30, "the worker says what it waits for"
+    )
+    assert started.property(WORKER, "ActiveState") == "activating"
+    started.run("systemctl", "start", "rabbitmq-server")
+    started.wait_until(lambda: started.is_active(WORKER), 60, "the worker is ready")
+    collect(started, FAST)
+
+
+def test_a_consumer_without_redis_waits_and_says_for_what(started: Machine) -> None:
+    started.run("systemctl", "stop", CONSUMER, "redis-server")
+    started.run("systemctl", "start", "--no-block", CONSUMER)
+    started.wait_until(
+        lambda: "Redis" in started.property(CONSUMER, "StatusText"), 30, "the consumer says what it waits for"
+    )
+    assert started.property(CONSUMER, "ActiveState") == "activating"
+    started.run("systemctl", "start", "redis-server")
+    started.wait_until(lambda: started.is_active(CONSUMER), 60, "the consumer is ready")
+
+
+def test_a_stopping_worker_gives_its_task_back(started: Machine) -> None:
+    """The same request ends in success once a worker is there again, and in no second row."""
+    started.run("devicevault", "collect", SLOW)
+    lock = lock_for(SLOW)
+    started.wait_until(lambda: started.run("redis-cli", "-n", "1", "exists", lock).strip() == "1", 30, "it has begun")
+    began = time.monotonic()
+    started.run("systemctl", "stop", WORKER)
+    assert time.monotonic() - began < STOPPED_WITHIN_S
+    assert started.property(WORKER, "Result") == "success"
+    assert statuses(started, SLOW) == ["queued"]
+    started.run("systemctl", "start", WORKER)
+    started.wait_until(lambda: statuses(started, SLOW) != ["queued"], 90, "it is collected again")
+    assert statuses(started, SLOW) == ["success"]
+
+
+def test_broker_and_redis_are_restarted_under_load(started: Machine) -> None:
+    """Every request ends in a backup all the same."""
+    names = [f"trial{number}" for number in range(30)]
+    entries = [f'[devices.{name}]\nplatform = "noop"\ngroup = "{vault.GROUP}"\noptions.delay_s = 2\n' for name in names]
+    inventory = started.path("/etc/devicevault/devices.toml")
+    inventory.write_text(inventory.read_text() + "\n".join(entries))
+    started.path("/etc/devicevault/config.d/few.toml").write_text("[worker]\nconcurrency = 4\n")
+    started.run("systemctl", "restart", WORKER)
+    started.run("devicevault", "collect", *names)
+    started.wait_until(lambda: statuses(started, names[0]) == ["success"], 60, "the first is done")
+    started.run("systemctl", "restart", "rabbitmq-server", "redis-server")
+    started.wait_until(
+        lambda: all(statuses(started, name) == ["success"] for name in names), 150, "every device is backed up"
+    )
+    assert all(map(started.is_active, vault.DAEMONS))
+
+
+@pytest.mark.parametrize("kind", ["LoadCredential", "LoadCredentialEncrypted"])
+def test_systemd_hands_the_worker_a_password(started: Machine, kind: str) -> None:
+    """The password stands in no file of DeviceVault's."""
+    started.path("/root/password").write_text(vault.PASSWORD + "\n")
+    if kind == "LoadCredentialEncrypted":
+        started.run("systemd-creds", "encrypt", "--with-key=host", "--name=dmz", "/root/password", "/root/sealed")
+        started.path("/root/sealed").rename(started.path("/root/password"))
+    credentials = started.path("/etc/devicevault/credentials.toml")
+    credentials.write_text('[credentials.default]\nusername = "backup"\npassword = { systemd = "dmz" }\n')
+    drop_in = started.path(f"/etc/systemd/system/{WORKER}.service.d/{kind}.conf")
+    drop_in.parent.mkdir(exist_ok=True)
+    drop_in.write_text(f"[Service]\n{kind}=dmz:/root/password\n")
+    started.run("systemctl", "daemon-reload")
+    started.run("systemctl", "restart", WORKER)
+    collect(started, FAST)
+    drop_in.unlink()
+
+
+def statuses(machine: Machine, device: str) -> list[str]:
+    """How each collection of a device ended."""
+    return [result["status"] for result in vault.history(machine, device)["results"]]
