@@ -17,19 +17,17 @@ def db() -> None:
 @db.command(short_help="Bring the schema to this release.")
 @pass_settings
 def upgrade(settings: Settings) -> None:
-    """Bring the database to this release's schema; make it where there is none."""
-    from devicevault.store import schema
-    from devicevault.store.engine import connect, translated
+    """Bring the database to this release's schema; make it where there is none.
 
-    engine = connect(settings.database_url, create=True)
-    try:
-        with translated(engine.url):
-            before = schema.current(engine)
-            schema.upgrade(engine)
-            after = schema.current(engine)
-    finally:
-        engine.dispose()
-    console().print(f"the database is at schema {after}" + (f", it was at {before or 'none'}" * (before != after)))
+    A SQLite database is copied beside it first.
+    """
+    from devicevault.store.upgrade import upgrade_store
+
+    done = upgrade_store(settings.database_url)
+    if done.copy is not None:
+        console().print(f"the database as it was is kept in {done.copy}", soft_wrap=True)
+    before = f", it was at {done.before or 'none'}" if done.before != done.after else ""
+    console().print(f"the database is at schema {done.after}{before}")
 
 
 @db.command(short_help="See that it answers and fits this release.")

@@ -14,25 +14,30 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from threading import Event
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
+from devicevault.daemons.reload import Reloader
 from devicevault.daemons.service import (
     Progress,
     Watchdog,
-    notify_ready,
     notify_status,
     notify_stopping,
     run_daemon,
     stop_on_signals,
 )
+from devicevault.daemons.status import LiveStatus
 from devicevault.errors import MalformedMessage, ServiceUnavailable
 from devicevault.messages import CollectResult, Status
 from devicevault.names import CONSUMER_CLIENT, DEFAULT_GROUP
-from devicevault.settings import ConsumerSettings, Settings
+from devicevault.outputs.metrics import Metrics
+from devicevault.outputs.metrics_server import MetricsServer
+from devicevault.outputs.sampler import Sampler
+from devicevault.settings import ConsumerSettings, Settings, load_settings
 from devicevault.store import Store, WriteReport, mark_lost, open_store, write_results
 from devicevault.store.sweep import SWEEP_AT_ONCE, Waits, sweep
+from devicevault.store.upgrade import upgrade_store
 from devicevault.stream import Entry, ResultReader, connect_redis, decode
 from devicevault.vault_keys import PUBLIC, known_key_ids, read_key
 
@@ -42,6 +47,10 @@ T = TypeVar("T")
 
 FIRST_PAUSE_S: Final = 0.5
 LONGEST_PAUSE_S: Final = 15.0
+#: Seconds without progress after which ``/healthz`` says so; the watchdog is more patient.
+STILL_AFTER_S: Final = 60.0
+#: What a consumer can't change while it runs.
+FIXED: Final = ("redis_url", "results_stream", "database_url", "consumer.name", "metrics.listen")
 #: A result may hold this many artifacts of the largest size a session brings home.
 ARTIFACTS_OF_LARGEST_SIZE: Final = 4
 
@@ -64,10 +73,14 @@ class Consumer:
         max_bytes: int,
         stop: Event,
         progress: Progress,
+        stored: Callable[[Sequence[CollectResult], WriteReport], None] | None = None,
     ) -> None:
         """``open_database`` is called until it succeeds; an original sealed with a key that is not one of
         ``known_key_ids`` is not kept; ``max_bytes`` bounds the texts of one result; a queued row that outlived
-        ``waits`` is ended."""
+        ``waits`` is ended; ``stored`` is told of every commit and raises nothing."""
+        self.status = LiveStatus(self._numbers)
+        #: Why it can't work at the moment; empty when it can.
+        self.trouble = "starting"
         self._open_database = open_database
         self._reader = reader
         self._settings = settings
@@ -76,14 +89,32 @@ class Consumer:
         self._max_bytes = max_bytes
         self._stop = stop
         self._progress = progress
-        self._stored = 0
+        self._tell_stored = stored
+        self._stored = self._set_aside_count = 0
+        self._last_at = ""
+
+    def renew(
+        self, settings: ConsumerSettings, waits: Waits, *, known_key_ids: Collection[str], max_bytes: int
+    ) -> None:
+        """From the next batch on, these instead of what it was made with. From any thread."""
+        self._settings = settings
+        self._waits = waits
+        self._known_key_ids = frozenset(known_key_ids)
+        self._max_bytes = max_bytes
+        self._reader.renew(settings)
+
+    def _numbers(self) -> str:
+        numbers = f"{self._stored} stored, {self._set_aside_count} set aside, lag {self._reader.lag}"
+        return f"{numbers}; the last at {self._last_at}" if self._last_at else numbers
 
     def run(self) -> None:
         """Work until told to stop. Raises ConfigurationError when the database's schema does not fit."""
         try:
             with self._patiently(self._open_database) as self._store:
                 self._patiently(self._reader.ensure_group)
-                notify_ready("waiting for results")
+                self.trouble = ""
+                self.status.doing = f"reading {self._reader.place} into {self._store.place}"
+                self.status.tell_ready()
                 logger.info("waiting for results in %s", self._reader.stream)
                 self._work()
         except Stopped:
@@ -149,7 +180,8 @@ class Consumer:
         stored = self._write(readable)
         self._patiently(lambda: self._reader.acknowledge([*gone, *stored]))
         self._patiently(self._reader.trim)
-        notify_status(f"{self._stored} results stored, the last at {time.strftime('%H:%M:%S')}")
+        self._last_at = time.strftime("%H:%M:%S")
+        self.status.tell()
 
     def _decoded(self, entry: Entry) -> CollectResult:
         result = decode(entry, max_bytes=self._max_bytes)
@@ -181,6 +213,8 @@ class Consumer:
             lambda: write_results(self._store, results, suspect_shrink=self._settings.suspect_shrink)
         )
         self._stored += len(report.written)
+        if self._tell_stored is not None:
+            self._tell_stored(results, report)
         _tell(results, report)
 
     def _set_aside(self, entry: Entry, reason: str) -> None:
@@ -196,6 +230,7 @@ class Consumer:
         if task_id:
             self._patiently(lambda: self._end_row(task_id, reason))
         self._patiently(lambda: self._reader.dead_letter(entry, reason))
+        self._set_aside_count += 1
 
     def _end_row(self, task_id: str, reason: str) -> None:
         with self._store.session() as session:
@@ -216,6 +251,7 @@ class Consumer:
                 if str(error) != told:
                     told = str(error)
                     logger.warning("%s; trying again", told)
+                    self.trouble = told
                     notify_status(f"waiting: {told}")
                 if self._stop.wait(pause_s):
                     raise Stopped from None
@@ -223,7 +259,8 @@ class Consumer:
                 continue
             if told:
                 logger.info("back at work after: %s", told)
-                notify_status("back at work")
+                self.trouble = ""
+                self.status.tell()
             return answer
 
 
@@ -267,25 +304,58 @@ def consumer_name(settings: Settings) -> str:
 
 def consume(settings: Settings) -> None:
     """Be the consumer until SIGTERM. Raises ConfigurationError for keys or a schema that do not fit."""
+    stop = stop_on_signals()
+    progress = Progress()
+    metrics = Metrics()
+    redis = connect_redis(settings.redis_url, CONSUMER_CLIENT)
+    consumer = Consumer(
+        lambda: open_newest(settings.database_url),
+        ResultReader(redis, settings.results_stream, consumer_name(settings), settings.consumer),
+        **rules(settings),
+        stop=stop,
+        progress=progress,
+        stored=metrics.stored,
+    )
+    sampler = Sampler(metrics, settings)
+
+    def renew(new: Settings) -> None:
+        consumer.renew(**rules(new))
+        sampler.renew(new)
+
+    def trouble() -> str:
+        return consumer.trouble or (progress.age_s > STILL_AFTER_S and f"no progress for {progress.age_s:.0f} s") or ""
+
+    reloader = Reloader(settings, load_settings, renew, fixed=FIXED, status=consumer.status)
+    with (
+        Watchdog.of(progress),
+        contextlib.closing(redis),
+        MetricsServer(settings.metrics.listen, metrics.registry, trouble),
+        sampler,
+        reloader,
+    ):
+        consumer.run()
+    notify_stopping("stopped")
+
+
+def rules(settings: Settings) -> dict[str, Any]:
+    """What a consumer goes by, and may be told anew. Raises ConfigurationError for keys that can't be used."""
     if settings.vault.originals == "sealed":
         read_key(settings.vault.public_key, PUBLIC)  # without it every sealed original would be a stranger's
     artifact_mb = max(settings.for_group(group).ssh.max_artifact_mb for group in (DEFAULT_GROUP, *settings.groups))
-    stop = stop_on_signals()
-    progress = Progress()
-    redis = connect_redis(settings.redis_url, CONSUMER_CLIENT)
-    consumer = Consumer(
-        lambda: open_store(settings.database_url, migrate=True),
-        ResultReader(redis, settings.results_stream, consumer_name(settings), settings.consumer),
-        settings.consumer,
-        Waits.from_settings(settings),
-        known_key_ids=known_key_ids(settings.vault),
-        max_bytes=int(artifact_mb * 1024 * 1024 * ARTIFACTS_OF_LARGEST_SIZE),
-        stop=stop,
-        progress=progress,
-    )
-    with Watchdog.of(progress), contextlib.closing(redis):
-        consumer.run()
-    notify_stopping("stopped")
+    return {
+        "settings": settings.consumer,
+        "waits": Waits.from_settings(settings),
+        "known_key_ids": known_key_ids(settings.vault),
+        "max_bytes": int(artifact_mb * 1024 * 1024 * ARTIFACTS_OF_LARGEST_SIZE),
+    }
+
+
+def open_newest(database_url: str) -> Store:
+    """The database, brought to this release's schema first. Raises what :func:`upgrade_store` does."""
+    done = upgrade_store(database_url)
+    if done.copy is not None:
+        logger.warning("upgraded schema %s to %s; as it was: %s", done.before, done.after, done.copy)
+    return open_store(database_url)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

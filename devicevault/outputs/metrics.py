@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 SESSION_SECONDS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 #: Codes of :mod:`devicevault.errors`; any other, of a worker of another release, is counted as ``other``.
-ERRORS: Final = frozenset({error.code for error in (CollectionError, *CollectionError.__subclasses__())})
+ERRORS: Final = frozenset({CollectionError.code, *(kind.code for kind in CollectionError.__subclasses__())})
 OTHER: Final = "other"
 
 

@@ -43,8 +43,7 @@ def check(engine: Engine) -> None:
         return
     if not found:
         raise ConfigurationError(Fault("database", "has no tables yet", "run: devicevault db upgrade"))
-    known = {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
-    if found in known:
+    if is_known(found):
         raise ConfigurationError(
             Fault("database", f"schema {found} is older than this release's {wanted}", "run: devicevault db upgrade")
         )
@@ -55,6 +54,11 @@ def check(engine: Engine) -> None:
             "upgrade DeviceVault on this host",
         )
     )
+
+
+def is_known(version: str) -> bool:
+    """Whether this release knows a schema: its own, or an older one."""
+    return version in {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
 
 
 def upgrade(engine: Engine) -> None:

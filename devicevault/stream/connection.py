@@ -48,15 +48,17 @@ def unavailable(redis: Redis) -> Iterator[None]:
         yield
     except (AuthenticationError, NoPermissionError) as error:
         raise ServiceUnavailable(
-            f"Redis at {_place(redis)} refuses access: {_words(error)}", "correct user and password in redis_url"
+            f"Redis at {place_of(redis)} refuses access: {_words(error)}", "correct user and password in redis_url"
         ) from None
     except RedisError as error:
         raise ServiceUnavailable(
-            f"Redis at {_place(redis)} does not serve: {_words(error)}", "see that it runs and that redis_url names it"
+            f"Redis at {place_of(redis)} does not serve: {_words(error)}",
+            "see that it runs and that redis_url names it",
         ) from None
 
 
-def _place(redis: Redis) -> str:
+def place_of(redis: Redis) -> str:
+    """Where this Redis is, without user and password."""
     options = redis.connection_pool.connection_kwargs
     if "path" in options:
         return str(options["path"])

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 
 from devicevault import names
 from devicevault.settings import ConsumerSettings
-from devicevault.stream.connection import unavailable
+from devicevault.stream.connection import place_of, unavailable
 from devicevault.stream.entry import Entry
 
 #: The first read of a batch asks for one entry and each further one for twice as many: large ones are noticed early.
@@ -61,8 +61,19 @@ class ResultReader:
         self.consumer = consumer
         #: Whether the last :meth:`read` took everything there was.
         self.has_caught_up = False
+        #: Entries nobody has read, as of the last :meth:`trim`.
+        self.lag = 0
         self._settings = settings
         self._trim = redis.register_script(_TRIM)
+
+    def renew(self, settings: ConsumerSettings) -> None:
+        """From the next read on, these settings. From any thread."""
+        self._settings = settings
+
+    @property
+    def place(self) -> str:
+        """Where the stream is, in words without a password."""
+        return f"{self.stream} on {place_of(self.redis)}"
 
     def ensure_group(self) -> None:
         """Make the stream and its consumer group, at the stream's beginning, unless they are there."""
@@ -164,10 +175,9 @@ class ResultReader:
         with unavailable(self.redis):
             # In this order: what is read between the two questions is newer than the answer to the first.
             groups: Any = self.redis.xinfo_groups(self.stream)
-            last_delivered = next(
-                (_text(group["last-delivered-id"]) for group in groups if _text(group["name"]) == names.CONSUMER_GROUP),
-                "0-0",
-            )
+            group: dict[str, Any] = next((one for one in groups if _text(one["name"]) == names.CONSUMER_GROUP), {})
+            self.lag = int(group.get("lag") or 0)
+            last_delivered = _text(group.get("last-delivered-id", "0-0"))
             pending: Any = self.redis.xpending(self.stream, names.CONSUMER_GROUP)
             oldest_pending = _text(pending["min"]) if pending["pending"] else None
             bound = min(_after(last_delivered), _numbers(oldest_pending or _END))
