@@ -23,6 +23,8 @@ from devicevault.tomlfile import dotted
 
 SHELLS: Final = ("bash", "zsh", "fish")
 COMPLETE_VARIABLE: Final = "_DEVICEVAULT_COMPLETE"
+#: In front of a paragraph it tells click to leave its lines alone.
+KEEP_LINES: Final = "\b\n"
 
 COMMAND_END: Final = r"""
 .SH EXIT STATUS
@@ -159,9 +161,11 @@ def described(command: click.Command, parent: click.Context, name: str) -> Itera
     context = click.Context(command, info_name=name, parent=parent)
     pieces = " ".join(command.collect_usage_pieces(context))
     yield f".SS {roff(context.command_path)} {roff(pieces)}"
-    paragraphs = (" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n"))
+    paragraphs = (" ".join(paragraph.split()) for paragraph in (command.help or "").replace("\b", "").split("\n\n"))
     yield "\n.PP\n".join(roff(paragraph) for paragraph in paragraphs)
     yield from options(command, context)
+    if command.epilog:
+        yield f".PP\n.EX\n{roff(command.epilog.strip(KEEP_LINES))}\n.EE"
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
             found = command.get_command(context, below)
