@@ -19,6 +19,8 @@ from devicevault.settings.urls import BROKER_SOCKET_SCHEME, REDIS_SOCKET_SCHEME
 REDIS_RESTORE_INTERVAL_S: Final = 5
 BROKER_TIMEOUT_S: Final = 10
 ASK_TIMEOUT_S: Final = 5
+#: RabbitMQ says it as a number, kombu's Redis as text.
+NOT_FOUND: Final = "404"
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:
@@ -67,7 +69,7 @@ def _waiting(connection: Any, queue: str) -> int:
     try:
         waiting = int(channel.queue_declare(queue, passive=True).message_count)
     except connection.channel_errors as error:
-        if getattr(error, "reply_code", None) not in (None, 404):
+        if str(getattr(error, "reply_code", "")) != NOT_FOUND:
             raise
         return 0
     channel.close()

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at each source; the database's is the dearest.
 EVERY_S: Final = {"redis": 15.0, "broker": 15.0, "database": 60.0}
+#: Seconds before a source that could not be asked is asked again.
+AGAIN_S: Final = 5.0
 
 
 class Sampler:
@@ -43,13 +45,15 @@ class Sampler:
         self._inventory = inventory_of(settings)
         self._seen_groups: set[str] = set()
         self._troubles: dict[str, str] = {}
-        self._ended = threading.Event()
+        self._ended = False
+        self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
     def renew(self, settings: Settings) -> None:
-        """From the next look on, these settings and the inventory they name."""
+        """Look anew, by these settings and the inventory they name."""
         self._settings = settings
         self._inventory = inventory_of(settings)
+        self._wake.set()
 
     def __enter__(self) -> Sampler:
         self._thread.start()
@@ -59,18 +63,22 @@ class Sampler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # It may be waiting for a service that does not answer; nobody waits for that.
-        self._ended.set()
+        self._ended = True
+        self._wake.set()
 
     def _run(self) -> None:
         due = dict.fromkeys(EVERY_S, 0.0)
-        while not self._ended.wait(max(0.0, min(due.values()) - time.monotonic())):
+        while not self._ended:
             for source, at in due.items():
                 if time.monotonic() >= at:
-                    self.sample(source)
-                    due[source] = time.monotonic() + EVERY_S[source]
+                    pause_s = EVERY_S[source] if self.sample(source) else AGAIN_S
+                    due[source] = time.monotonic() + pause_s
+            if self._wake.wait(max(0.0, min(due.values()) - time.monotonic())):
+                self._wake.clear()
+                due = dict.fromkeys(EVERY_S, 0.0)
 
-    def sample(self, source: str) -> None:
-        """Ask one source. Raises nothing."""
+    def sample(self, source: str) -> bool:
+        """Ask one source; whether it could be asked. Raises nothing."""
         ask: dict[str, Callable[[], Sample]] = {
             "redis": self._redis,
             "broker": self._broker,
@@ -87,6 +95,7 @@ class Sampler:
             logger.warning("metrics: %s", f"{source}: {trouble}" if trouble else f"{source} can be asked again")
         self._troubles[source] = trouble
         self._metrics.sampled(source, sample)
+        return sample is not None
 
     def _redis(self) -> Sample:
         with closing(connect_redis(self._settings.redis_url)) as redis:
