@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from devicevault.collector.redact import Redaction
@@ -24,8 +24,11 @@ class Normalised:
     redacted: int
 
 
-def normalise(platform: Platform, text: str) -> Normalised:
-    """Remove what the platform's page calls preamble and volatile, then hide secrets."""
+def normalise(platform: Platform, text: str, own_secrets: Collection[str] = ()) -> Normalised:
+    """Remove what the platform's page calls preamble and volatile, then hide secrets.
+
+    ``own_secrets`` are those of the session itself: they are hidden wherever they stand, on a line no rule knows too.
+    """
     if platform.continuation is not None:
         text = platform.continuation.sub("", text)
     kept = framed(without_volatile(without_preamble(platform, text), platform.volatile))
@@ -34,6 +37,7 @@ def normalise(platform: Platform, text: str) -> Normalised:
     comparable = redaction.text
     redaction.hide(rule for rule in platform.secrets if not rule.salted)
     redaction.hide_anywhere()
+    redaction.hide_words(own_secrets)
     return Normalised(redaction.text, comparable, redaction.hidden)
 
 

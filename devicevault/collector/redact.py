@@ -16,6 +16,9 @@ from devicevault.platforms.page import SecretRule
 
 PLACEHOLDER: Final = "<secret hidden>"
 
+#: A password such as ``cisco`` is hidden where the rules find it, but not in every file name.
+OWN_SECRET_MIN_CHARACTERS: Final = 8
+
 #: Stands for a hidden secret while rules still run: no text holds it, and a rule can't take half of it.
 _MARK: Final = "\x00"
 
@@ -107,6 +110,13 @@ class Redaction:
         """Hide what looks like a secret on any platform; a text around a hidden part stays, such as an address."""
         for rule in FILTER:
             self._hide(rule, keep_hidden=True)
+
+    def hide_words(self, secrets: Iterable[str]) -> None:
+        """Hide these very secrets, unless they are so short that they would be other words as well."""
+        for secret in secrets:
+            if len(secret) >= OWN_SECRET_MIN_CHARACTERS:
+                pattern = re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)")
+                self._hide(SecretRule(pattern=pattern), keep_hidden=True)
 
     def _hide(self, rule: SecretRule, *, keep_hidden: bool) -> None:
         text = self._scan.text

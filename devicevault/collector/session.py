@@ -174,7 +174,7 @@ class Session:
         if rejection(self._platform, text) or (text and not begins):
             return None
         proof = judge(self._platform, text, marked=True)
-        return Reading(source, original, normalise(self._platform, text), proof, lines)
+        return Reading(source, original, self._normalised(text), proof, lines)
 
     def _read_counted(self, reading: Reading, command: str) -> Reading | None:
         """The artifact with as many lines as the device counts; None where the device does not count."""
@@ -200,7 +200,7 @@ class Session:
         original, lines = self._ask(command)
         text = decode(original)
         proof = judge(self._platform, text)
-        return Reading(source, original, normalise(self._platform, text), proof, lines)
+        return Reading(source, original, self._normalised(text), proof, lines)
 
     def _read_again(self, reading: Reading, command: str) -> Reading:
         for attempt in range(2, READINGS_MAX + 1):
@@ -227,8 +227,12 @@ class Session:
         self._show(answer.decode("latin-1"))
         return answer, lines_in(self._platform, raw, echoed=self._reader.echoes)
 
+    def _normalised(self, text: str) -> Normalised:
+        secrets = (self._credential.password, self._credential.enable, self._credential.passphrase)
+        return normalise(self._platform, text, secrets)
+
     def _show(self, text: str) -> None:
-        self._steps.seen(lambda: normalise(self._platform, decode(text.encode("latin-1"))).text)
+        self._steps.seen(lambda: self._normalised(decode(text.encode("latin-1"))).text)
 
 
 def _matches(pattern: re.Pattern[str], prompt: str) -> bool:

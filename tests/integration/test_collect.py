@@ -93,7 +93,7 @@ def test_a_faulty_device_ends_as_its_own_error_without_an_artifact(fault: str, e
 )
 def test_a_hung_device_ends_at_the_deadline_and_the_sentence_says_where(fault: str, step: str, tmp_path: Path) -> None:
     result = collected(
-        SimulatedDevice("r1", fault=fault), tmp_path, deadline_s=2.0, ssh={"connect_timeout_s": 1.5, "deadline_s": 2}
+        SimulatedDevice("r1", fault=fault), tmp_path, deadline_s=2.0, ssh={"connect_timeout_s": 1.5, "attempts": 1}
     )
     assert (result.error, result.attempt) == ("timeout", 1)
     assert f"were over while {step}" in result.error_message
@@ -282,9 +282,8 @@ def test_no_secret_of_a_credential_appears_in_result_log_or_transcript(
         context = make_context(tmp_path, credentials, transcript=lambda kind, text: seen.append(f"{kind} {text}"))
         result = collect(request_for(fleet, device), context)
     assert result.status == "success"
-    told = (
-        caplog.text + "".join(seen) + result.model_dump_json(exclude={"artifacts": {"__all__": {"text", "original"}}})
-    )
+    assert f"banner motd {HIDDEN} {HIDDEN}" in result.device_config
+    told = caplog.text + "".join(seen) + result.model_dump_json(exclude={"artifacts": {"__all__": {"original"}}})
     assert not [canary for canary in canaries if canary in told]
     assert f"typed {HIDDEN}" in seen
     assert "typed show running-config" in seen

@@ -191,3 +191,20 @@ def test_a_hostile_text_is_read_in_reasonable_time(platform: str, text: str) -> 
     started = time.process_time()
     normalise(PAGES.get(platform), text)
     assert time.process_time() - started < 3
+
+
+def test_a_sessions_own_secrets_are_hidden_where_no_rule_looks() -> None:
+    """As whole words only, and not when they are so short that a configuration is full of them."""
+    page = PAGES.get("cisco_ios")
+    text = "alias exec login cAnArY-22\nboot system flash:cAnArY-22x.bin\nboot system flash:cisco.bin\n"
+    shown = normalise(page, text, ("cAnArY-22", "cisco", "")).text
+    assert shown == "alias exec login <secret hidden>\nboot system flash:cAnArY-22x.bin\nboot system flash:cisco.bin\n"
+
+
+@pytest.mark.parametrize(
+    "secret", [r"a.(b)*[c]\d{2}", "with two words", '"quoted"-secret', "schlüssel-größe", "€uro€uro€"]
+)
+def test_a_sessions_own_secret_may_hold_any_sign(secret: str) -> None:
+    normalised = normalise(PAGES.get("cisco_ios"), f"alias exec login {secret}\nend\n", (secret,))
+    assert normalised.text == "alias exec login <secret hidden>\nend\n"
+    assert secret in normalised.comparable
