@@ -79,7 +79,8 @@ _LOST: Final = (
 def _expired(group: str) -> str:
     return (
         f"waited in queue {queue_for(group)} until it was not worth doing any more, and no worker of group {group} "
-        f"delivered anything meanwhile; see that one runs: systemctl status devicevault-worker@{group}"
+        f"delivered anything meanwhile; see that one runs (systemctl status devicevault-worker@{group}) and that the "
+        "group is not paused (devicevault pause)"
     )
 
 
