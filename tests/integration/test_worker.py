@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -82,6 +83,28 @@ def test_a_stopping_worker_finishes_its_session_and_takes_no_other(host: WorkerH
         assert stop(worker) == 0
     assert Counter(result.status for result in host.results(4)) == {"success": 4}
     assert host.waiting() == 1
+
+
+def test_ctrl_c_in_a_terminal_is_no_fault(host: WorkerHost) -> None:
+    with host.running(*WORKER) as worker:
+        host.send("r1")
+        assert host.results(1)[0].status == "success"
+        worker.send_signal(signal.SIGINT)
+        assert worker.wait(30) == 0
+    assert "CRITICAL" not in host.log()
+
+
+def test_a_second_worker_of_one_name_is_refused_in_words(
+    tmp_path: Path, rabbitmq: RabbitMQServer, redis_url: str
+) -> None:
+    host = WorkerHost(tmp_path, rabbitmq.url, redis_url)
+    with host.running(*WORKER):
+        host.send("r1")
+        assert host.results(1)[0].status == "success"
+        with host.running(*WORKER) as twin:
+            assert twin.wait(30) == 1
+    assert "knows a worker of this group on this host already" in host.log()
+    assert "Traceback" not in host.log()
 
 
 def test_a_session_longer_than_the_drain_goes_back_to_the_queue(host: WorkerHost) -> None:
