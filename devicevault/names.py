@@ -38,6 +38,11 @@ PAUSED_GROUPS: Final = "paused:groups"
 #: Redis keys of tasks that shall not be started any more, and of tasks whose result is in the stream.
 CANCELLED_PREFIX: Final = "cancelled:task:"
 DONE_PREFIX: Final = "done:task:"
+#: Redis keys that count how often a task was begun and not ended, and that tell when a group's next session may begin.
+BEGUN_PREFIX: Final = "begun:task:"
+PACE_PREFIX: Final = "pace:group:"
+#: Redis hash of each group: refused logins in a row, by credential and fingerprint.
+REFUSED_PREFIX: Final = "refused:logins:"
 
 #: The first artifact's text stands in this stream field, as existing consumers of the stream expect.
 FIELD_DEVICE_CONFIG: Final = "device_config"
@@ -51,6 +56,11 @@ JOURNAL_FIELDS: Final = {"device": "DEVICE", "task_id": "TASK_ID", "group": "GRO
 def queue_for(group: str) -> str:
     """The queue a collector group's worker consumes: ``default`` for devices of no group."""
     return DEFAULT_QUEUE if group == DEFAULT_GROUP else GROUP_QUEUE_PREFIX + group
+
+
+def group_of(queue: str) -> str:
+    """The collector group whose queue this is."""
+    return DEFAULT_GROUP if queue == DEFAULT_QUEUE else queue.removeprefix(GROUP_QUEUE_PREFIX)
 
 
 def lock_for(device_id: str) -> str:

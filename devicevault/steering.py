@@ -40,9 +40,23 @@ def pause_group(redis: Redis, group: str, *, by: str) -> None:
 
 
 def resume_group(redis: Redis, group: str) -> bool:
-    """Let the group's workers go on; tells whether it was paused."""
+    """Let the group's workers go on, with every credential they stopped using; tells whether it was paused."""
+    with unavailable(redis), redis.pipeline() as pipeline:
+        pipeline.hdel(names.PAUSED_GROUPS, group)
+        pipeline.delete(names.REFUSED_PREFIX + group)
+        was_paused, _ = pipeline.execute()
+    return bool(was_paused)
+
+
+def refused_logins(redis: Redis, group: str) -> dict[str, int]:
+    """Refused logins in a row of the group's credentials, the most of each name; a success ends the row."""
     with unavailable(redis):
-        return bool(redis.hdel(names.PAUSED_GROUPS, group))
+        found: Any = redis.hgetall(names.REFUSED_PREFIX + group)
+    counts: dict[str, int] = {}
+    for entry, count in found.items():
+        credential, _, _ = _text(entry).rpartition(" ")
+        counts[credential] = max(counts.get(credential, 0), int(count))
+    return counts
 
 
 def is_paused(redis: Redis, group: str) -> bool:

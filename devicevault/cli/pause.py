@@ -50,14 +50,19 @@ def pause(settings: Settings, groups: tuple[str, ...], as_json: bool) -> None:
 @click.argument("groups", metavar="GROUP...", nargs=-1, required=True)
 @pass_settings
 def resume(settings: Settings, groups: tuple[str, ...]) -> None:
-    """Let the workers of a paused GROUP go on."""
+    """Let the workers of a paused GROUP go on, and use again a credential that was refused too often."""
     from devicevault import steering
     from devicevault.stream import connect_redis
 
     with connect_redis(settings.redis_url) as redis:
         for group in groups:
+            most = settings.for_group(group).ssh.max_refused_logins
+            refused = steering.refused_logins(redis, group).items()
+            stopped = [name for name, count in refused if most and count >= most]
             was_paused = steering.resume_group(redis, group)
             console().print(f"{group}: goes on" if was_paused else f"{group}: was not paused")
+            for name in stopped:
+                console().print(f"{group}: credential {name} is used again")
 
 
 def _check(settings: Settings, groups: tuple[str, ...]) -> None:

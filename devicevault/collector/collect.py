@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import random
 import socket
 import threading
 import time
@@ -17,6 +18,8 @@ import devicevault
 from devicevault.collector import noop, ssh, tcp
 from devicevault.collector.connection import DeviceConnection
 from devicevault.collector.deadline import Limit
+from devicevault.collector.logins import Logins, NoLogins
+from devicevault.collector.pace import Pace
 from devicevault.collector.seal import Sealer
 from devicevault.collector.session import Reading, Session
 from devicevault.collector.steps import Steps, Transcript
@@ -28,17 +31,22 @@ from devicevault.errors import (
     ConfigurationTooLarge,
     CredentialUnusable,
     DeviceUnreachable,
+    OutputTruncated,
+    SessionTimeout,
 )
 from devicevault.messages import Artifact, CollectFacts, CollectRequest, CollectResult, Status
 from devicevault.platforms import Platforms
 from devicevault.platforms.page import Platform
 from devicevault.settings import Settings, SshSettings
-from devicevault.settings.schema import PUBLISH_ALLOWANCE_S
+from devicevault.settings.schema import RETRY_MAX_S, publish_allowance_s
 
 logger = logging.getLogger(__name__)
 
-#: Seconds before a device that could not be reached is tried again; doubled each time.
+#: Seconds before a device is tried again; doubled each time, and less by chance: devices that failed together must not
+#: all come back together.
 RETRY_S: Final = 2.0
+#: What may go better next time. Never a refused login, host key, credential or command: trying on locks accounts.
+TRANSIENT: Final = (DeviceUnreachable, SessionTimeout, OutputTruncated)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,10 @@ class CollectorContext:
     sealer: Sealer
     worker: str = field(default_factory=socket.gethostname)
     transcript: Transcript | None = None
+    #: How logins ended in this group, on any worker.
+    logins: Logins = field(default_factory=NoLogins)
+    #: Limits the sessions a group begins in one second.
+    pace: Pace | None = None
     #: Set when the worker is to stop: waits end, running sessions are ended by ``deadline.interrupt_all``.
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -130,6 +142,12 @@ def without_session(
     )
 
 
+def _back_off_s(attempt: int, deadline_s: float) -> float:
+    """Seconds until the next attempt."""
+    longest_s = min(RETRY_S * 2.0 ** (attempt - 1), RETRY_MAX_S, deadline_s)
+    return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 (no secret depends on it)
+
+
 def _identity(request: CollectRequest) -> dict[str, str]:
     names = ("task_id", "run_id", "task_identifier", "device_id", "device", "platform", "group")
     return {name: getattr(request, name) for name in names}
@@ -161,20 +179,28 @@ class _Collection:
 
     def _attempts(self, platform: Platform) -> None:
         # Later than this, the broker gives the task to another worker.
-        ends_at = time.monotonic() + self.context.settings.acknowledgement_limit_s - PUBLISH_ALLOWANCE_S
+        deadline_s = self.request.deadline_s
+        ends_at = time.monotonic() + self.context.settings.acknowledgement_limit_s - publish_allowance_s(deadline_s)
         for attempt in range(1, self.ssh.attempts + 1):
             self.found.attempts = attempt
+            self._wait_for_turn()
             try:
-                with Limit(max(0.0, min(self.request.deadline_s, ends_at - time.monotonic()))) as limit:
+                with Limit(max(0.0, min(deadline_s, ends_at - time.monotonic()))) as limit:
                     self._attempt(platform, limit)
                 return
-            except DeviceUnreachable as error:
-                if attempt == self.ssh.attempts or isinstance(error, ssh.NoCommonAlgorithm):
+            except TRANSIENT as error:
+                wait_s = _back_off_s(attempt, deadline_s)
+                is_last = attempt == self.ssh.attempts or time.monotonic() + wait_s >= ends_at
+                if is_last or isinstance(error, ssh.NoCommonAlgorithm):
                     raise
-                wait_s = RETRY_S * 2 ** (attempt - 1)
-                self.steps.warning(f"Attempt {attempt}: {error.problem}; trying again in {wait_s:g} s")
+                self.steps.warning(f"Attempt {attempt}: {error.code}: {error.problem}; trying again in {wait_s:.1f} s")
                 if self.context.stopping.wait(wait_s):
                     raise CollectionInterrupted("the worker is stopping") from None
+
+    def _wait_for_turn(self) -> None:
+        if self.context.pace is not None:
+            per_s = self.context.settings.for_group(self.request.group).worker.sessions_per_s
+            self.context.pace.wait(self.request.group, per_s, self.context.stopping)
 
     def _attempt(self, platform: Platform, limit: Limit) -> None:
         with self._log_in(platform, limit) as session:
@@ -190,28 +216,40 @@ class _Collection:
         target = self._target(platform)
         if not self.request.credentials:
             raise CredentialUnusable("the request names no credential", "give the device or its group a credential")
-        refusal: AuthenticationFailed | None = None
+        failures: list[AuthenticationFailed | CredentialUnusable] = []
         for name in self.request.credentials:
-            if refusal is not None:
-                self.steps.warning(f"{refusal.problem}; trying credential {name!r}")
+            if failures:
+                self.steps.warning(f"{failures[-1].problem}; trying credential {name!r}")
             sock = tcp.connect_tcp(target, limit)
             try:
                 self.found.address = sock.getpeername()[0]
                 credential = self._credential(name)
-                connection = ssh.log_in(sock, target, credential, limit)
-            except AuthenticationFailed as error:
-                refusal = error
-                continue
+                connection = self._offer(credential, sock, target, limit)
+            except (AuthenticationFailed, CredentialUnusable) as error:
+                sock.close()
+                failures.append(error)
             except BaseException:
                 sock.close()
                 raise
-            return self._session(connection, platform, credential)
-        assert refusal is not None  # noqa: S101 (for the type checker: there was a credential, and no session)
-        raise refusal
+            else:
+                return self._session(connection, platform, credential)
+        # What the device refused tells more than what was never offered to it.
+        raise next((error for error in reversed(failures) if isinstance(error, AuthenticationFailed)), failures[0])
+
+    def _offer(self, credential: Credential, sock: socket.socket, target: tcp.Target, limit: Limit) -> DeviceConnection:
+        group, most = self.request.group, self.ssh.max_refused_logins
+        try:
+            connection = ssh.log_in(sock, target, credential, limit)
+        except AuthenticationFailed:
+            self.context.logins.refused(credential, group, most)
+            raise
+        self.context.logins.accepted(credential, group)
+        return connection
 
     def _credential(self, name: str) -> Credential:
         credential = self.context.credentials.resolve(name, address=self.found.address, group=self.request.group)
         self.steps.hide((credential.password, credential.enable, credential.passphrase))
+        self.context.logins.check(credential, self.request.group, self.ssh.max_refused_logins)
         return credential
 
     def _session(self, connection: DeviceConnection, platform: Platform, credential: Credential) -> Session:

@@ -1,6 +1,6 @@
 """The lock that keeps two sessions from meeting on one device.
 
-Its value is the task's id: a task delivered again, after its worker died, takes its own lock over, and only
+Its value tells the task: a task delivered again, after its worker died, takes its own lock over, and only
 another task is turned away. The lock is short-lived and renewed while the session lives, so a dead worker's
 lock ends by itself; one thread renews all the locks of a process.
 """
@@ -17,6 +17,7 @@ from redis import Redis
 
 from devicevault import names
 from devicevault.errors import DeviceLocked, ServiceUnavailable
+from devicevault.messages import CollectRequest
 from devicevault.stream import unavailable
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,15 @@ _GIVE_BACK: Final = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
+
+
+class OwnTaskLocked(DeviceLocked):
+    """Another message of the same task is being worked on: the device was asked for again while the task waited."""
+
+
+def holder_for(request: CollectRequest) -> str:
+    """The lock's value: the task's id, and the message's number in all of a task's messages but the first."""
+    return f"{request.task_id} {request.repeat}" if request.repeat else request.task_id
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,9 @@ class DeviceLocks:
     def acquire(self, device_id: str, task_id: str, horizon_s: float) -> Held:
         """Takes a device's lock and renews it until :meth:`release`, for ``horizon_s`` at most.
 
-        Raises :class:`DeviceLocked` when another task holds it, :class:`ServiceUnavailable` when Redis does not answer.
+        ``task_id`` is what :func:`holder_for` says. Raises :class:`DeviceLocked` when another task holds it,
+        :class:`OwnTaskLocked` when another message of the task does, :class:`ServiceUnavailable` when Redis does not
+        answer.
         """
         held = Held(names.lock_for(device_id), task_id, time.monotonic() + horizon_s)
         self._take_key(held)
@@ -88,10 +100,9 @@ class DeviceLocks:
         with unavailable(self._redis):
             holder = self._take(keys=[held.key], args=[held.task_id, self._lifetime_ms])
         if holder:
-            other = holder.decode(errors="replace") if isinstance(holder, bytes) else holder
-            raise DeviceLocked(
-                f"task {other} is collecting this device", "nothing to do; look at that task's result instead"
-            )
+            other, _, _ = (holder.decode(errors="replace") if isinstance(holder, bytes) else holder).partition(" ")
+            kind = OwnTaskLocked if other == held.task_id.partition(" ")[0] else DeviceLocked
+            raise kind(f"task {other} is collecting this device", "nothing to do; look at that task's result instead")
 
     def _give_back_key(self, held: Held) -> None:
         try:

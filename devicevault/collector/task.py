@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -17,12 +18,16 @@ from redis import Redis
 import devicevault
 from devicevault import names
 from devicevault.celery_app import app
-from devicevault.collector import quiet
+from devicevault.collector import consumption, quiet
 from devicevault.collector.activity import Activity
+from devicevault.collector.admission import Admission, Standing
 from devicevault.collector.collect import CollectorContext, collect, without_session
 from devicevault.collector.deadline import interrupt_all
 from devicevault.collector.deliveries import Deliveries
-from devicevault.collector.lock import DeviceLocks
+from devicevault.collector.holds import Holds
+from devicevault.collector.lock import DeviceLocks, OwnTaskLocked, holder_for
+from devicevault.collector.logins import GroupLogins
+from devicevault.collector.pace import Pace
 from devicevault.collector.seal import Sealer
 from devicevault.credentials import CredentialStore
 from devicevault.errors import (
@@ -46,6 +51,8 @@ T = TypeVar("T")
 #: Seconds between two tries of a Redis that does not answer: the first, and the longest.
 REDIS_RETRY_S: Final = 0.5
 REDIS_RETRY_MAX_S: Final = 15.0
+#: Seconds a request that is not to be begun waits for its worker to take no others, before it goes back.
+GIVE_BACK_WITHIN_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -56,42 +63,62 @@ class Worker:
     redis: Redis
     locks: DeviceLocks
     deliveries: Deliveries
+    admission: Admission
+    holds: Holds
     activity: Activity = field(default_factory=Activity)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Worker:
         """Raises :class:`ConfigurationError` with whatever is wrong with credentials, platforms or vault keys."""
         redis = connect_redis(settings.redis_url)
-        return cls(CollectorContext(settings, **_read(settings)), redis, DeviceLocks(redis), Deliveries())
+        context = CollectorContext(settings, **_read(settings, redis), pace=Pace(redis))
+        activity = Activity()
+        holds = Holds(redis, settings, activity)
+        return cls(context, redis, DeviceLocks(redis), Deliveries(), Admission(redis), holds, activity)
 
     def renewed(self, settings: Settings) -> Worker:
         """This worker with what ``settings`` and the files they name say now; sessions that run keep what they had.
 
         Raises :class:`ConfigurationError`, and nothing has changed then.
         """
-        return replace(self, context=replace(self.context, settings=settings, **_read(settings)))
+        renewed = replace(self, context=replace(self.context, settings=settings, **_read(settings, self.redis)))
+        self.holds.settings = settings
+        return renewed
 
     def handle(self, request: CollectRequest) -> CollectResult | None:
-        """Collects and publishes; None when an earlier delivery of this request was published already.
+        """Collects and publishes; None when another message of this task was or is worked on.
 
-        Raises :class:`CollectionInterrupted` when the worker stops before the result is in the stream.
+        Raises :class:`CollectionInterrupted` when the worker stops before the result is in the stream, or is not to
+        begin anything.
         """
-        with self.deliveries.work(request.task_id) as done:
-            if done:
-                return None
-            result = self._result(request)
+        try:
+            with self.deliveries.work(holder_for(request)) as done:
+                return None if done else self._handle(request)
+        except OwnTaskLocked:
+            # Should that worker die, its own message is given to another: this one is not needed.
+            return None
+
+    def _handle(self, request: CollectRequest) -> CollectResult | None:
+        standing = self._insist(lambda: self.admission.standing(request))
+        if standing.is_done:
+            return None
+        with self.admission.turn(standing, self.context.stopping):
+            result = self._result(request, standing)
             self.publish(result)
-            self.activity.published(result.status)
-            _log(result)
-            return result
+        self._note_done(result, request)
+        self.activity.published(result.status)
+        _log(result)
+        return result
 
     def publish(self, result: CollectResult) -> None:
         """Puts a result into the stream, however long Redis is away. Raises :class:`CollectionInterrupted`."""
         self._insist(lambda: publish(self.redis, self.context.settings.results_stream, result))
 
-    def _result(self, request: CollectRequest) -> CollectResult:
+    def _result(self, request: CollectRequest, standing: Standing) -> CollectResult:
         if self.context.stopping.is_set():
             raise CollectionInterrupted("the worker is stopping")
+        if standing.is_cancelled:
+            return without_session(request, self.context.worker, Status.CANCELLED, "", "cancelled before it was begun")
         if request.is_expired(datetime.now(UTC)):
             return without_session(
                 request,
@@ -101,16 +128,53 @@ class Worker:
                 f"waited in queue {names.queue_for(request.group)} until it was not worth doing any more",
                 "see whether the group's worker ran and keeps up; queue.wait_s is how long a request may wait",
             )
-        horizon_s = self.context.settings.for_group(request.group).ssh.lock_horizon_for(request.deadline_s)
+        if held := self.holds.reason(request.group) or (standing.is_paused and f"group {request.group} is paused"):
+            self.holds.wait_until_stopped(request.group, GIVE_BACK_WITHIN_S)
+            raise CollectionInterrupted(held)
+        settings = self.context.settings.for_group(request.group)
+        if standing.begun >= settings.worker.max_deliveries:
+            return without_session(
+                request,
+                self.context.worker,
+                Status.FAILURE,
+                CollectionError.code,
+                f"given up: {standing.begun} times a worker died while it collected this device",
+                "see the worker's journal for how it ended, and please report it",
+            )
+        return self._collected(request, settings.task_limit_s(request.deadline_s))
+
+    def _collected(self, request: CollectRequest, limit_s: float) -> CollectResult:
+        """What a session under the device's lock brings."""
         try:
-            lock = self._insist(lambda: self.locks.acquire(request.device_id, request.task_id, horizon_s))
+            lock = self._insist(lambda: self.locks.acquire(request.device_id, holder_for(request), limit_s))
+        except OwnTaskLocked:
+            raise
         except DeviceLocked as error:
             return without_session(request, self.context.worker, Status.SKIPPED, error.code, error.problem, error.fix)
+        keep_s = 2 * self.context.settings.acknowledgement_limit_s
         try:
-            with self.activity.session(horizon_s):
+            self._insist(lambda: self.admission.begin(request.task_id, keep_s=keep_s))
+            with self.activity.session(limit_s):
                 return collect(request, self.context)
+        except CollectionInterrupted:
+            with suppress(ServiceUnavailable):
+                self.admission.end(request.task_id)
+            raise
         finally:
             self.locks.release(lock)
+
+    def _note_done(self, result: CollectResult, request: CollectRequest) -> None:
+        """Tells other messages of this task; of one that was asked for again, only the first may have expired."""
+        if result.status in (Status.EXPIRED, Status.SKIPPED):
+            return
+        keep_s = 2.0 * self.context.settings.acknowledgement_limit_s
+        if request.expires_at is not None:
+            keep_s += max(0.0, (request.expires_at - datetime.now(UTC)).total_seconds())
+        try:
+            self.admission.done(request.task_id, keep_s=keep_s)
+        except ServiceUnavailable as error:
+            # The result is in the stream, and its row is unique: a second session would be a pity, not a fault.
+            logger.warning("%s: other messages of the task do not learn that it is done: %s", request.device, error)
 
     def _insist(self, action: Callable[[], T]) -> T:
         """Does what needs Redis, again and again while Redis is away."""
@@ -144,12 +208,14 @@ class Worker:
             logger.warning("Ended %d sessions to stop; their tasks go back to the queue", ended)
 
 
-def _read(settings: Settings) -> dict[str, Any]:
+def _read(settings: Settings, redis: Redis) -> dict[str, Any]:
     """What a context holds of the files on this host."""
+    sealer = Sealer.from_settings(settings)
     return {
         "credentials": CredentialStore.load(settings.credentials_file),
         "platforms": Platforms.load(settings.platforms_dir),
-        "sealer": Sealer.from_settings(settings),
+        "sealer": sealer,
+        "logins": GroupLogins(redis, sealer),
     }
 
 
@@ -180,6 +246,7 @@ class _ThisProcess:
 
 
 this_process: Final = _ThisProcess()
+consumption.install(app, lambda: this_process.worker().holds)
 
 
 @app.task(name=names.TASK_COLLECT, bind=True, acks_late=True, ignore_result=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]  # Celery is untyped

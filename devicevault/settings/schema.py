@@ -13,8 +13,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from devicevault import names
 from devicevault.settings import urls
 
-#: Seconds a worker may need to publish a result before the device's lock ends.
+#: Seconds a worker may need to publish a result before the device's lock ends, at most; with short sessions it is half
+#: a session's.
 PUBLISH_ALLOWANCE_S: Final = 60
+#: Seconds before a device is tried again, at most; never more than a session's own.
+RETRY_MAX_S: Final = 15
+#: Seconds a request in a worker's hand may wait for its turn where a group's sessions per second are limited.
+TURN_MAX_S: Final = 60
 
 #: What a column of an inventory in columns can hold.
 CSV_COLUMNS: Final = ("name", "address", "port", "platform", "group", "credential", "enabled", "tags", "id")
@@ -40,6 +45,11 @@ T = TypeVar("T", bound=Table)
 def overlaid(general: T, override: T) -> T:
     """``general`` with what ``override`` sets explicitly."""
     return general.model_copy(update={name: getattr(override, name) for name in override.model_fields_set})
+
+
+def publish_allowance_s(deadline_s: float) -> float:
+    """Seconds a worker may need to publish what a session of ``deadline_s`` brought."""
+    return min(PUBLISH_ALLOWANCE_S, deadline_s / 2)
 
 
 def _group_name(value: str) -> str:
@@ -90,6 +100,18 @@ class WorkerSettings(Table):
 
     concurrency: int = Field(32, ge=1, le=1000, description="Sessions at once in one worker.")
     drain_s: float = Field(30, ge=0, description="Seconds a stopping worker lets running sessions finish.")
+    sessions_per_s: float = Field(
+        0, ge=0, description="Sessions all workers of a group together begin in one second, at most; 0 for no limit."
+    )
+    max_deliveries: int = Field(
+        5, ge=1, description="Deliveries after which a request that ended its worker each time is given up."
+    )
+    max_unread_results: int = Field(
+        50_000, ge=1, description="Results waiting in the stream at which workers take no more requests."
+    )
+    max_redis_memory: float = Field(
+        0.8, gt=0, le=1, description="Share of Redis' memory at which workers take no more requests while results wait."
+    )
     start_timeout_s: float = Field(
         150, gt=0, description="Seconds a starting worker waits for Redis and broker; below the unit's TimeoutStartSec."
     )
@@ -100,7 +122,12 @@ class SshSettings(Table):
 
     connect_timeout_s: float = Field(15, gt=0, description="Seconds for the TCP connection and the SSH banner.")
     deadline_s: float = Field(120, gt=0, description="Seconds for one whole session.")
-    attempts: int = Field(2, ge=1, le=10, description="Tries for a device that can't be reached.")
+    attempts: int = Field(
+        2, ge=1, le=10, description="Tries for a device that can't be reached, is too slow, or cuts its output."
+    )
+    max_refused_logins: int = Field(
+        10, ge=0, description="Refused logins in a row after which a group stops using a credential; 0 for never."
+    )
     algorithms: Literal["modern", "legacy"] = Field(
         "modern", description="`legacy` also offers SHA-1 key exchange, ssh-rsa and CBC ciphers, for old devices."
     )
@@ -111,12 +138,15 @@ class SshSettings(Table):
 
     @property
     def lock_horizon_s(self) -> float:
-        """Seconds after which a device's lock is renewed no more: every attempt's session, and time to publish."""
+        """Seconds after which a device's lock is renewed no more: every attempt's session, the waits between them, and
+        time to publish.
+        """
         return self.lock_horizon_for(self.deadline_s)
 
     def lock_horizon_for(self, deadline_s: float) -> float:
         """As ``lock_horizon_s``, for a device with a deadline of its own."""
-        return self.attempts * deadline_s + PUBLISH_ALLOWANCE_S
+        waits_s = (self.attempts - 1) * min(RETRY_MAX_S, deadline_s)
+        return self.attempts * deadline_s + waits_s + publish_allowance_s(deadline_s)
 
 
 class QueueSettings(Table):
@@ -276,6 +306,12 @@ class Settings(Table):
         return self.model_copy(
             update={"worker": overlaid(self.worker, group.worker), "ssh": overlaid(self.ssh, group.ssh)}
         )
+
+    def task_limit_s(self, deadline_s: float) -> float:
+        """Seconds a task may keep its worker at the very most, its waits for a turn included."""
+        worker = self.worker
+        turn_s = min(TURN_MAX_S, worker.concurrency / worker.sessions_per_s) if worker.sessions_per_s else 0.0
+        return self.ssh.lock_horizon_for(deadline_s) + self.ssh.attempts * turn_s
 
     @property
     def result_backend_url(self) -> str:

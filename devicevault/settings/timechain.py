@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from devicevault.errors import Fault
-from devicevault.settings.schema import Settings
+from devicevault.settings.schema import TURN_MAX_S, Settings
 from devicevault.settings.sources import DEFAULT, Key, Origin
 from devicevault.tomlfile import dotted
 
@@ -39,15 +39,27 @@ def _faults(settings: Settings, scope: Key, origins: Mapping[Key, Origin], wrong
     limit_s = settings.acknowledgement_limit_s
     limit = "amqp_consumer_timeout_s" if settings.has_amqp_broker else "redis_visibility_timeout_s"
     running: list[Key] = [("ssh", "deadline_s"), ("ssh", "attempts"), ("queue", limit)]
-    if ssh.lock_horizon_s >= limit_s and not _in_doubt([*running, ("broker_url",)], scope, wrong):
+    task_s = settings.task_limit_s(ssh.deadline_s)
+    if task_s >= limit_s and not _in_doubt([*running, ("broker_url",)], scope, wrong):
         problem = (
-            f"{ssh.attempts} sessions of {ssh.deadline_s:g} s, and publishing, may take {ssh.lock_horizon_s:g} s, but "
+            f"{ssh.attempts} sessions of {ssh.deadline_s:g} s, and publishing, may take {task_s:g} s, but "
             f"the broker takes a task for lost after {limit_s} s (queue.{limit})"
         )
         fix = f"lower ssh.deadline_s or ssh.attempts, or raise queue.{limit}"
         if settings.has_amqp_broker:
             fix += " together with RabbitMQ's own consumer_timeout"
         found.append(_blame(running, scope, origins, problem, fix))
+    worker = settings.worker
+    pacing: list[Key] = [("worker", "sessions_per_s"), ("worker", "concurrency")]
+    if worker.sessions_per_s and not _in_doubt(pacing, scope, wrong):
+        turn_s = worker.concurrency / worker.sessions_per_s
+        if turn_s > TURN_MAX_S:
+            problem = (
+                f"with {worker.concurrency} sessions at once and {worker.sessions_per_s:g} a second, a request in hand "
+                f"waits up to {turn_s:g} s for its turn; at most {TURN_MAX_S} s is sound"
+            )
+            fix = "lower worker.concurrency or raise worker.sessions_per_s"
+            found.append(_blame(pacing, scope, origins, problem, fix))
     return found
 
 

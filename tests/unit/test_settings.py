@@ -358,8 +358,24 @@ def test_all_attempts_must_end_before_rabbitmq_takes_the_task_away(config: Path)
     fault = only_fault(config, "[ssh]\ndeadline_s = 870\n")
     assert (fault.key, fault.line) == ("ssh.deadline_s", 2)
     assert "amqp_consumer_timeout_s" in fault.fix
-    config.write_text("[ssh]\ndeadline_s = 869\n")
-    assert load_settings(config, {}).ssh.lock_horizon_s == 1798
+    config.write_text("[ssh]\ndeadline_s = 862\n")
+    assert load_settings(config, {}).ssh.lock_horizon_s == 2 * 862 + 15 + 60
+
+
+def test_short_sessions_need_little_time_beside_them(config: Path) -> None:
+    """Else a worker that died on a Redis broker could not be replaced within seconds."""
+    config.write_text(
+        'broker_url = "redis://localhost"\n[ssh]\ndeadline_s = 4\nconnect_timeout_s = 2\nattempts = 1\n'
+        "[queue]\nredis_visibility_timeout_s = 7\n"
+    )
+    assert load_settings(config, {}).ssh.lock_horizon_s == 6
+
+
+def test_a_worker_may_not_wait_long_for_its_turn(config: Path) -> None:
+    fault = only_fault(config, "[groups.slow.worker]\nsessions_per_s = 0.1\n")
+    assert (fault.key, fault.line) == ("groups.slow.worker.sessions_per_s", 2)
+    config.write_text("[groups.slow.worker]\nsessions_per_s = 0.1\nconcurrency = 6\n")
+    assert load_settings(config, {}).for_group("slow").worker.sessions_per_s == 0.1
 
 
 def test_all_attempts_must_end_before_redis_gives_the_task_to_another_worker(config: Path) -> None:

@@ -1,0 +1,94 @@
+"""What is known of a task before it is begun: done, cancelled, its group paused, or begun before and never ended.
+
+A worker that dies gives back all the tasks it had in hand, and one of them may be why it died. So a task that was
+begun before is a suspect, and a process works on one suspect at a time: the innocent get done, and the culprit alone
+is begun again and again, until it is given up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from redis import Redis
+
+from devicevault import names
+from devicevault.errors import CollectionInterrupted
+from devicevault.messages import CollectRequest
+from devicevault.stream import unavailable
+
+#: Seconds between two looks whether the worker is stopping, while another suspect is worked on.
+LOOK_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a task stands before it is begun."""
+
+    #: Its result is in the stream: another message of it was worked on.
+    is_done: bool
+    is_cancelled: bool
+    is_paused: bool
+    #: How often it was begun and not ended.
+    begun: int
+
+
+class Admission:
+    """Asks and keeps in Redis what is known of tasks. Thread-safe.
+
+    Every method that asks Redis raises :class:`~devicevault.errors.ServiceUnavailable` when it does not answer.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._one_suspect = threading.Lock()
+
+    def standing(self, request: CollectRequest) -> Standing:
+        """What is known of this request's task, in one round trip."""
+        with unavailable(self._redis), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.exists(names.DONE_PREFIX + request.task_id)
+            pipeline.exists(names.CANCELLED_PREFIX + request.task_id)
+            pipeline.hexists(names.PAUSED_GROUPS, request.group)
+            pipeline.get(names.BEGUN_PREFIX + request.task_id)
+            done, cancelled, paused, begun = pipeline.execute()
+        return Standing(bool(done), bool(cancelled), bool(paused), int(begun or 0))
+
+    def begin(self, task_id: str, *, keep_s: float) -> None:
+        """The task is begun. This is forgotten after ``keep_s`` seconds, when the broker must have given it again."""
+        key = names.BEGUN_PREFIX + task_id
+        with unavailable(self._redis), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.incr(key)
+            pipeline.pexpire(key, int(keep_s * 1000))
+            pipeline.execute()
+
+    def end(self, task_id: str) -> None:
+        """The task goes back to its queue on purpose: it did not kill its worker."""
+        with unavailable(self._redis):
+            self._redis.delete(names.BEGUN_PREFIX + task_id)
+
+    def done(self, task_id: str, *, keep_s: float) -> None:
+        """The task's result is in the stream; other messages of it, for ``keep_s`` seconds, ask for nothing."""
+        with unavailable(self._redis), self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.set(names.DONE_PREFIX + task_id, 1, px=max(1, int(keep_s * 1000)))
+            pipeline.delete(names.BEGUN_PREFIX + task_id)
+            pipeline.execute()
+
+    @contextmanager
+    def turn(self, standing: Standing, stopping: threading.Event) -> Iterator[None]:
+        """A suspect's block runs while no other suspect's does; an innocent's runs at once.
+
+        Raises :class:`CollectionInterrupted` when the worker is ``stopping`` meanwhile.
+        """
+        if not standing.begun:
+            yield
+            return
+        while not self._one_suspect.acquire(timeout=LOOK_S):
+            if stopping.is_set():
+                raise CollectionInterrupted("the worker is stopping")
+        try:
+            yield
+        finally:
+            self._one_suspect.release()

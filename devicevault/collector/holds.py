@@ -1,0 +1,143 @@
+"""Why a worker takes no requests: its group is paused, Redis is away or nearly full, or results are not stored.
+
+A thread of its own asks Redis every few seconds, so that neither Celery's loop nor a session ever waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from devicevault import names, steering
+from devicevault.collector.activity import Activity
+from devicevault.errors import ServiceUnavailable
+from devicevault.settings import Settings
+from devicevault.stream import unavailable
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks.
+LOOK_S: Final = 2.0
+#: A limit that was reached holds until this share of it: a worker must not stop and go with each result.
+RELEASE_SHARE: Final = 0.9
+
+
+class Holds:
+    """The reasons of this moment, by group. Thread-safe."""
+
+    def __init__(self, redis: Redis, settings: Settings, activity: Activity) -> None:
+        #: May be set anew at any time.
+        self.settings = settings
+        self._redis = redis
+        self._activity = activity
+        self._groups: Collection[str] = ()
+        self._reasons: dict[str, str] = {}
+        self._is_pressed = False
+        self._changed = threading.Condition()
+        self._stopped: set[str] = set()
+        self._look_now = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, groups: Collection[str]) -> None:
+        """From now on looks every few seconds on behalf of these groups; the first look is done on return."""
+        self._groups = tuple(groups)
+        self.look()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="holds", daemon=True)
+            self._thread.start()
+
+    def reason(self, group: str) -> str:
+        """Why nothing of this group is to be begun, or an empty string."""
+        return self._reasons.get(group, "")
+
+    def consumption(self, group: str, *, stopped: bool) -> None:
+        """Tells whether this process takes requests of a group from the broker."""
+        with self._changed:
+            (self._stopped.add if stopped else self._stopped.discard)(group)
+            self._changed.notify_all()
+
+    def wait_until_stopped(self, group: str, timeout_s: float) -> None:
+        """Returns when no request of the group is taken any more: one given back before would come again at once."""
+        self._look_now.set()
+        with self._changed:
+            self._changed.wait_for(lambda: group in self._stopped, timeout_s)
+
+    def look(self) -> None:
+        """Asks Redis once."""
+        try:
+            paused = steering.paused_groups(self._redis)
+            everybody = self._pressure()
+        except ServiceUnavailable as error:
+            # Who was paused still is.
+            paused, everybody = {}, f"{error.problem}; sessions that run go on and keep their results"
+            kept = {group: reason for group, reason in self._reasons.items() if reason.startswith("paused")}
+            self._tell(kept | dict.fromkeys(set(self._groups) - set(kept), everybody))
+            return
+        told = dict.fromkeys(self._groups, everybody) if everybody else {}
+        for group in set(self._groups) & set(paused):
+            one = paused[group]
+            told[group] = f"paused by {one.by or 'somebody'} since {one.since or 'some time'}"
+        self._tell(told)
+
+    def _tell(self, reasons: dict[str, str]) -> None:
+        before, self._reasons = self._reasons, reasons
+        self._activity.paused = "; ".join(dict.fromkeys(reasons.values()))
+        for group in self._groups:
+            if reasons.get(group) and not before.get(group):
+                logger.warning("Group %s: nothing new is begun: %s", group, reasons[group], extra={"group": group})
+            elif before.get(group) and not reasons.get(group):
+                logger.info("Group %s: goes on", group, extra={"group": group})
+
+    def _pressure(self) -> str:
+        worker = self.settings.worker
+        share = RELEASE_SHARE if self._is_pressed else 1.0
+        unread = unread_results(self._redis, self.settings)
+        told = ""
+        if unread >= share * worker.max_unread_results:
+            told = f"{unread} results wait to be stored"
+        elif unread and (used := memory_used(self._redis)) >= share * worker.max_redis_memory:
+            told = f"Redis' memory is {used:.0%} full, and {unread} results wait to be stored"
+        self._is_pressed = bool(told)
+        return f"{told}; see that devicevault-consumer runs and keeps up" if told else ""
+
+    def _run(self) -> None:
+        while True:
+            self._look_now.wait(LOOK_S)
+            self._look_now.clear()
+            try:
+                self.look()
+            except Exception:
+                # Whatever it was, the next look may go well; without looks the worker would never go on.
+                logger.exception("Whether to take requests is not known")
+
+
+def unread_results(redis: Redis, settings: Settings) -> int:
+    """Results in the stream that the consumer has not read. Raises :class:`ServiceUnavailable`."""
+    with unavailable(redis):
+        try:
+            groups: Any = redis.xinfo_groups(settings.results_stream)
+        except ResponseError:  # there is no such stream
+            return 0
+        found = next((group for group in groups if _text(group["name"]) == names.CONSUMER_GROUP), None)
+        if found is not None and found.get("lag") is not None:
+            return int(found["lag"])
+        # An older Redis, or one that lost count: at most this many.
+        length = int(redis.xlen(settings.results_stream))
+        return length if found is None else max(0, length - settings.consumer.tail_entries)
+
+
+def memory_used(redis: Redis) -> float:
+    """Share of the memory Redis may use that it does use. Raises :class:`ServiceUnavailable`."""
+    with unavailable(redis):
+        memory: Any = redis.info("memory")
+    most = int(memory.get("maxmemory") or memory.get("total_system_memory") or 0)
+    return int(memory["used_memory"]) / most if most else 0.0
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
