@@ -130,6 +130,20 @@ def create_keys(vault: VaultSettings) -> str:
     return key_id(public_bytes)
 
 
+def can_seal(vault: VaultSettings) -> bool:
+    """Whether the keys that seal are here, or none is needed.
+
+    Raises :class:`ConfigurationError` for keys that are there and can't be used, alone or together.
+    """
+    if vault.originals == "plain":
+        return True
+    if not any(os.path.lexists(path) for path in (vault.private_key, vault.public_key, vault.digest_key)):
+        return False
+    read_key(vault.public_key, PUBLIC)
+    read_key(vault.digest_key, DIGEST)
+    return True
+
+
 @contextlib.contextmanager
 def _all_or_none() -> Iterator[list[Path]]:
     """Remove the files written so far when one fails; never one that somebody else made in the meantime."""

@@ -51,6 +51,8 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "platforms": LazyCommand("devicevault.cli.platforms:platforms", "List and show the platforms known."),
     "config": LazyCommand("devicevault.cli.config:config", "Check and show the settings."),
     "keys": LazyCommand("devicevault.cli.keys:keys", "Make and show the vault's keys."),
+    "prune": LazyCommand("devicevault.cli.prune:prune", "Delete what the settings keep no longer."),
+    "join": LazyCommand("devicevault.cli.join:join", "Make another host a worker of this vault."),
     "db": LazyCommand("devicevault.cli.db:db", "Check and upgrade the database."),
     "doctor": LazyCommand("devicevault.cli.doctor:doctor", "Walk the whole chain and tell what to do about faults."),
     "demo": LazyCommand("devicevault.cli.demo:demo", "See it all work on a simulated fleet, in under a minute."),

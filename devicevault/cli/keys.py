@@ -10,7 +10,7 @@ from devicevault.cli import pass_settings
 from devicevault.cli.console import console, print_json, print_table, say, table
 from devicevault.errors import ConfigurationError
 from devicevault.settings import Settings
-from devicevault.vault_keys import DIGEST, PRIVATE, PUBLIC, KeyKind, create_keys, key_id, read_key
+from devicevault.vault_keys import DIGEST, PRIVATE, PUBLIC, KeyKind, can_seal, create_keys, key_id, read_key
 
 
 @click.group()
@@ -22,10 +22,13 @@ def keys() -> None:
 
 
 @keys.command(short_help="Make the three keys, once.")
+@click.option("--if-missing", is_flag=True, help="Do nothing where the keys are here already, or none is needed.")
 @pass_settings
-def create(settings: Settings) -> None:
+def create(settings: Settings, if_missing: bool) -> None:
     """Make vault.key, vault.pub and vault.digest, once, on the vault's host. Existing keys are never overwritten."""
     vault = settings.vault
+    if if_missing and can_seal(vault):
+        return
     made = create_keys(vault)
     console().print(f"made key {made}")
     grid = table("File", "Purpose")

@@ -6,7 +6,13 @@ validation, the commented ``etc/config.toml``, the README table and ``devicevaul
 
 from __future__ import annotations
 
-from devicevault.settings.load import DEFAULT_CONFIG, LoadedSettings, load_settings, load_settings_with_origins
+from devicevault.settings.load import (
+    DEFAULT_CONFIG,
+    LoadedSettings,
+    config_path,
+    load_settings,
+    load_settings_with_origins,
+)
 from devicevault.settings.masking import mask_passwords
 from devicevault.settings.schema import (
     ConsumerSettings,
@@ -40,6 +46,7 @@ __all__ = [
     "SshSettings",
     "VaultSettings",
     "WorkerSettings",
+    "config_path",
     "load_settings",
     "load_settings_with_origins",
     "mask_passwords",

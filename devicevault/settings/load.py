@@ -67,6 +67,11 @@ def load_settings_with_origins(path: Path | None = None, environ: Mapping[str, s
     return LoadedSettings(settings, origins, tuple(gathered.files))
 
 
+def config_path(path: Path | None = None) -> Path:
+    """The settings file :func:`load_settings` reads first, whether it exists or not."""
+    return path or Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_CONFIG)
+
+
 @dataclass
 class _Gathered:
     """What the sources gave so far."""

@@ -1,0 +1,102 @@
+"""The accounts of a remote group's workers on RabbitMQ and Redis, with no more rights than they need."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from devicevault import names, rabbitmq
+from devicevault.settings import Settings
+
+#: Celery's own names on the broker: orders to workers, their answers, and the events that Flower shows.
+ORDERS: Final = "celery.pidbox"
+ANSWERS: Final = "reply.celery.pidbox"
+EVENTS: Final = "celeryev"
+
+#: By command category; the keys below say on what. ``-@dangerous`` takes INFO away, which tells of memory only.
+REDIS_COMMANDS: Final = (
+    "-@all +@connection +@keyspace +@string +@hash +@sortedset +@scripting -@dangerous "
+    "+info +time +multi +exec +xadd +xlen +xinfo|groups +xinfo|stream"
+)
+
+
+def account_of(group: str) -> str:
+    """The user of a group's workers, on the broker and on Redis."""
+    return f"devicevault-{group}"
+
+
+def rabbitmq_permissions(group: str) -> tuple[str, str, str]:
+    """What the group's user may configure, write and read, as RabbitMQ's patterns: its own queue, and no other."""
+    queue, orders, mailbox = re.escape(names.queue_for(group)), re.escape(ORDERS), rf"{group}@.*\.{re.escape(ORDERS)}"
+    answers, events = re.escape(ANSWERS), EVENTS
+    return (
+        f"^({queue}|{orders}|{mailbox}|{answers}|{events})$",
+        f"^({queue}|{mailbox}|{answers}|{events})$",
+        f"^({queue}|{orders}|{mailbox})$",
+    )
+
+
+def redis_rules(group: str, stream: str) -> str:
+    """The group's user in Redis, as ``ACL SETUSER`` takes it, without its password.
+
+    Workers add to the stream and can't read it: a stolen account brings no configuration of other groups.
+    """
+    keys = (
+        stream,
+        names.LOCK_PREFIX + "*",
+        names.WORKERS,
+        names.PAUSED_GROUPS,
+        names.CANCELLED_PREFIX + "*",
+        names.DONE_PREFIX + "*",
+        names.BEGUN_PREFIX + "*",
+        names.PACE_PREFIX + group,
+        names.REFUSED_PREFIX + group,
+    )
+    return " ".join(["reset", "on", *(f"~{key}" for key in keys), REDIS_COMMANDS])
+
+
+def redis_broker_rules(group: str) -> str:
+    """What the user may besides where Redis is the broker: there, unacknowledged requests of all groups lie together.
+
+    Only RabbitMQ keeps the groups' workers apart.
+    """
+    queue = names.queue_for(group)
+    keys = (queue, rf"{queue}\x06\x16?", "unacked*", "_kombu.binding.*", f"*{ORDERS}*")
+    channels = (f"/*{ORDERS}*", f"/*{EVENTS}*")
+    rules = [*(f'"~{key}"' for key in keys), *(f'"&{channel}"' for channel in channels)]
+    return " ".join([*rules, "+@list +@set +@sortedset +@pubsub +@transaction"])
+
+
+def account_commands(settings: Settings, group: str) -> str:
+    """A shell script that makes the accounts, for the hosts of broker and Redis.
+
+    ``settings`` are the worker's. Passwords go to the programs' standard input, where ``ps`` does not see them.
+    """
+    broker, redis = urlsplit(settings.broker_url), urlsplit(settings.redis_url)
+    lines = ["set -eu"]
+    if settings.has_amqp_broker:
+        user, host = shlex.quote(unquote(broker.username or "")), shlex.quote(rabbitmq.virtual_host_of(broker.geturl()))
+        patterns = " ".join(map(shlex.quote, rabbitmq_permissions(group)))
+        lines += [
+            "# On RabbitMQ's host:",
+            f"rabbitmqctl --quiet add_user {user} 2>/dev/null <<'PASSWORD' ||",
+            unquote(broker.password or ""),
+            "PASSWORD",
+            f"rabbitmqctl --quiet change_password {user} <<'PASSWORD'",
+            unquote(broker.password or ""),
+            "PASSWORD",
+            f"rabbitmqctl --quiet set_permissions -p {host} {user} {patterns}",
+        ]
+    rules = redis_rules(group, settings.results_stream)
+    if not settings.has_amqp_broker:
+        rules += " " + redis_broker_rules(group)
+    lines += [
+        "# On Redis' host; $REDISCLI_AUTH may hold the password of a user who may change its users:",
+        "redis-cli -e <<'RULES'",
+        f"ACL SETUSER {unquote(redis.username or '')} {rules} >{unquote(redis.password or '')}",
+        "CONFIG REWRITE",
+        "RULES",
+    ]
+    return "\n".join(lines) + "\n"
