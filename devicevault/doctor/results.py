@@ -78,11 +78,11 @@ def _consumer(redis: Redis, stream: str) -> Iterator[Finding]:
         yield Finding.fault(CONSUMER, text, START)
         return
     oldest: Any = redis.xpending_range(stream, names.CONSUMER_GROUP, "-", "+", 1) if group["pending"] else []
-    yield judge_consumer(stream, group, oldest, _connected(redis))
+    yield judge_consumer(stream, group, oldest, _silences(redis))
 
 
-def _connected(redis: Redis) -> int | None:
-    """Consumers connected to Redis; ``None`` where this user may not ask.
+def _silences(redis: Redis) -> list[int] | None:
+    """For each consumer connected to Redis, seconds since it last asked; ``None`` where this user may not ask.
 
     ``XINFO CONSUMERS`` won't do: in Redis 7.0 it knows nothing of a consumer that waits for its first result.
     """
@@ -90,23 +90,28 @@ def _connected(redis: Redis) -> int | None:
         clients: Any = redis.client_list()
     except NoPermissionError:
         return None
-    return len([client for client in clients if client.get("name") == names.CONSUMER_CLIENT])
+    return [int(client.get("idle", 0)) for client in clients if client.get("name") == names.CONSUMER_CLIENT]
 
 
 def judge_consumer(
-    stream: str, group: Mapping[str, Any], oldest: Sequence[Mapping[str, Any]], connected: int | None
+    stream: str, group: Mapping[str, Any], oldest: Sequence[Mapping[str, Any]], silences: Sequence[int] | None
 ) -> Finding:
-    """Whether results are being stored, by what Redis says of the consumer group and its clients."""
+    """Whether results are being stored, by what Redis says of the consumer group and its clients (``silences``)."""
     unread, unstored = int(group.get("lag") or 0), int(group["pending"])
     waiting = f"{unread + unstored} results wait" if unread or unstored else "nothing waits"
-    if connected == 0:
+    if silences is not None and not silences:
         return Finding.fault(CONSUMER, f"no consumer is connected to Redis to read stream {stream}; {waiting}", START)
     stuck_s = max((int(entry["time_since_delivered"]) // 1000 for entry in oldest), default=0)
     if stuck_s > STUCK_AFTER_S:
         text = f"results do not get into the database: {unstored} were read and not stored, the oldest {stuck_s} s ago"
         fix = "journalctl -u devicevault-consumer tells why; mostly the database is away, locked or full"
         return Finding.fault(CONSUMER, f"{text}; {waiting}", fix)
-    if connected is None:
+    if silences and min(silences) > STUCK_AFTER_S:
+        # Whatever it does not store it holds as pending, and otherwise it asks every few seconds.
+        text = f"the consumer is connected and has asked for nothing for {min(silences)} s: it hangs"
+        fix = "systemctl restart devicevault-consumer; what it had in hand it finds again"
+        return Finding.fault(CONSUMER, f"{text}; {waiting}", fix)
+    if silences is None:
         return Finding.unknown(
             CONSUMER, f"this user may not ask Redis who reads stream {stream}; {waiting}", "allow it CLIENT LIST"
         )

@@ -34,9 +34,11 @@ def test_a_redis_that_can_not_write_is_a_fault(status: str) -> None:
     assert states({**HEALTHY, status: "err"}) == [State.FAULT, State.OK]
 
 
-def judged(*, lag: int | None, pending: int = 0, connected: int | None = 1, oldest_ms: int = 0) -> Finding:
+def judged(
+    *, lag: int | None, pending: int = 0, silences: tuple[int, ...] | None = (2,), oldest_ms: int = 0
+) -> Finding:
     oldest = [{"time_since_delivered": oldest_ms}] if pending else []
-    return judge_consumer("device:results", {"lag": lag, "pending": pending}, oldest, connected)
+    return judge_consumer("device:results", {"lag": lag, "pending": pending}, oldest, silences)
 
 
 def test_a_connected_consumer_is_well_even_with_results_waiting() -> None:
@@ -45,12 +47,20 @@ def test_a_connected_consumer_is_well_even_with_results_waiting() -> None:
     assert "150 results wait" in found.text
 
 
+def test_a_consumer_that_asks_for_nothing_any_more_hangs() -> None:
+    """A frozen one holds no result in hand: only its silence tells. One of two that works is enough."""
+    found = judged(lag=3, silences=(300,))
+    assert found.state is State.FAULT
+    assert "it hangs; 3 results wait" in found.text
+    assert judged(lag=3, silences=(300, 1)).state is State.OK
+
+
 def test_an_unknown_lag_is_no_fault() -> None:
     assert judged(lag=None).state is State.OK
 
 
 def test_a_stream_that_no_connected_consumer_reads_is_a_fault() -> None:
-    found = judged(lag=3, connected=0)
+    found = judged(lag=3, silences=())
     assert found.state is State.FAULT
     assert "3 results wait" in found.text
 
@@ -63,8 +73,8 @@ def test_results_read_and_not_stored_point_to_the_database() -> None:
 
 
 def test_a_redis_that_tells_nothing_of_its_clients_leaves_the_question_open() -> None:
-    assert judged(lag=0, connected=None).state is State.UNKNOWN
-    assert judged(lag=0, pending=1, connected=None, oldest_ms=300_000).state is State.FAULT
+    assert judged(lag=0, silences=None).state is State.UNKNOWN
+    assert judged(lag=0, pending=1, silences=None, oldest_ms=300_000).state is State.FAULT
 
 
 def test_the_exit_code_is_that_of_the_fault_to_mend_first() -> None:
