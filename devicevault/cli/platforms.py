@@ -78,7 +78,7 @@ def try_(settings: Settings, name: str, file: Path) -> None:
     normalised = normalise(page, text)
     click.echo(normalised.text, nl=False)
     twice = "reading it twice is left to a session" if page.complete.read_twice else ""
-    told = ", ".join(filter(None, (proof, twice, f"{normalised.redacted} secrets hidden")))
+    told = ", ".join(filter(None, (proof, twice, f"secrets hidden: {normalised.redacted}")))
     click.echo(f"whole: {told}", err=True)
 
 

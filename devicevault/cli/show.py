@@ -17,7 +17,7 @@ from devicevault.settings import Settings
     epilog=examples(
         "devicevault show core-sw1",
         "devicevault show core-sw1 --revision 3",
-        "devicevault show core-sw1 --original > core-sw1.cfg     what restores the device",
+        "devicevault show core-sw1 --original > core-sw1.cfg     what restores the device, secrets and all",
     )
 )
 @click.argument("device")
