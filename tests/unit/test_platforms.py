@@ -176,7 +176,7 @@ def test_try_tells_whether_a_file_is_whole_and_shows_it_without_secrets(tmp_path
     file.write_bytes(b"version 17.9\r\nhostname r1\r\nenable secret 9 cAnArY\r\nend\r\n")
     code, out, err = devicevault(tmp_path, "try", "cisco_ios", str(file))
     assert (code, out) == (0, "version 17.9\nhostname r1\nenable secret 9 <secret hidden>\nend\n")
-    assert "1 secrets hidden" in err
+    assert "secrets hidden: 1" in err
     file.write_bytes(b"version 17.9\nhostname r1\nenable secret 9 cAnArY\n")
     code, out, err = devicevault(tmp_path, "try", "cisco_ios", str(file))
     assert (code, out) == (ExitCode.DEVICES_FAILED, "")
