@@ -82,6 +82,7 @@ _LOOKS: Final = (
     re.compile(r"\bciphertext[ \t]+(?P<secret>[^\s\"']{4,})"),
     re.compile(rf"(?i)\bsnmp[^\n]{{0,200}}?\bcommunity[ \t]+{_WRITTEN}{_VALUE}"),
     re.compile(rf"(?i)\b(?:tacacs|radius)[^\n]{{0,200}}?[ \t]key[ \t]+{_WRITTEN}{_VALUE}"),
+    re.compile(rf"(?i)\bpsk[ \t]*=[ \t]*{_VALUE}"),
     *map(_after_word, _WORDS),
 )
 #: The filter behind every page.
