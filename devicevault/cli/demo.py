@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devicevault.cli.console import console
+from devicevault.cli.console import console, say
 from devicevault.errors import DeviceVaultError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -171,4 +171,4 @@ def _heading(text: str) -> None:
 def _say(text: str, *, style: str = "") -> None:
     out = console()
     # Arrows and bullets are a luxury that a terminal of another encoding does without.
-    out.print(text.encode(out.encoding, "replace").decode(out.encoding), style=style, soft_wrap=True)
+    say(out, text.encode(out.encoding, "replace").decode(out.encoding), style)
