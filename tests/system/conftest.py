@@ -18,6 +18,9 @@ from tests.system.machine import Machine, booted, prepared_root, repacked
 
 REPOSITORY = Path(__file__).parents[2]
 NUMBERS = {"bookworm": 12, "trixie": 13}
+# Read at once: tests run without any DEVICEVAULT_ variable.
+RELEASE = os.environ.get("DEVICEVAULT_TEST_RELEASE", "bookworm")
+PACKAGE = os.environ.get("DEVICEVAULT_TEST_DEB", "")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,15 +39,14 @@ def release() -> str:
     for program in ("systemd-nspawn", "mmdebstrap", "nsenter"):
         if shutil.which(program) is None:
             missing(f"{program} is not installed; apt-get install systemd-container mmdebstrap util-linux")
-    return os.environ.get("DEVICEVAULT_TEST_RELEASE", "bookworm")
+    return RELEASE
 
 
 @pytest.fixture(scope="session")
 def package(release: str) -> Path:
     """The package under test."""
-    named = os.environ.get("DEVICEVAULT_TEST_DEB")
     built = REPOSITORY.glob(f"dist/devicevault_*~deb{NUMBERS[release]}_amd64.deb")
-    found = Path(named) if named else max(built, key=lambda file: file.stat().st_mtime, default=None)
+    found = Path(PACKAGE) if PACKAGE else max(built, key=lambda file: file.stat().st_mtime, default=None)
     if found is None:
         missing(f"there is no package for {release} in dist/; run: make deb RELEASE={release}")
     return found
