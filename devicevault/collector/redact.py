@@ -73,6 +73,11 @@ _LOOKS: Final = (
     re.compile(r"-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----\n?(?P<secret>(?:(?!-----)[\s\S]){1,20000})"),
     # scheme://user:password@host
     re.compile(r"://[^\s:/@\"']{0,128}:(?P<secret>[^\s/\"']{1,512})@(?=[^\s@])"),
+    # user:password@host without a scheme, as mail servers and copy commands take it; a SIP address is none
+    re.compile(
+        r"(?<![\w:/.@-])(?!(?i:sips?|mailto|tel|acct|xmpp):)[\w.-]{1,64}:(?P<secret>[^\s:@/\"']{1,128})@(?=[\w\[])"
+    ),
+    re.compile(rf"(?i)\bauthorization[\"']?[ \t]*[:=][ \t]*[\"']?(?:bearer|basic|token)[ \t]+{_VALUE}"),
     # crypt(3) and vendors' likenesses of it: $1$, $6$, Cisco $8$ $9$ $14$, Junos $9$, Comware $h$6$, ASA $sha512$
     re.compile(
         r"\$(?:\d{1,2}[abxy]?|y|gy|md5|apr1|sha1|sha256|sha512|pbkdf2[-\w]{0,16}|scrypt|argon2\w{0,2}|c|h|aes\w{0,12})"

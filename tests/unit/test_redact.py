@@ -131,6 +131,25 @@ LINES = [
     ("vyos", "set protocols isis area-password plaintext-password ⟦'word'⟧"),
     ("vyos", "set interfaces macsec macsec1 security mka cak ⟦'0123'⟧"),
     ("frr", "interface gre1\n ip nhrp authentication ⟦word⟧"),
+    ("cisco_ios", ' action 2.0 mail server "ops:⟦word⟧@mail.example" to "a@example" from "b@example"'),
+    ("cisco_ios", " destination-pattern sip:100@10.0.0.1\n session target sip:100@10.0.0.1"),
+    ("cisco_asa", "failover key hex ⟦0123456789abcdef⟧\nfailover lan unit primary"),
+    ("cisco_asa", "tunnel-group 10.0.0.1 ipsec-attributes\n ikev2 local-authentication pre-shared-key hex ⟦0123⟧"),
+    ("vyos", "set protocols isis interface eth0 password md5 ⟦'word'⟧"),
+    ("vyos", "set protocols nhrp tunnel tun100 cisco-authentication ⟦'word'⟧"),
+    ("vyos", "set service monitoring telegraf influxdb authentication token ⟦'word'⟧"),
+    ("mikrotik_routeros", 'add name=s source="/tool fetch user=u password=⟦\\"two words\\"⟧ mode=ftp"'),
+    ("mikrotik_routeros", '/zerotier\nset zt1 identity=⟦"0a:0:0b:0c"⟧ name=zt1\n/ip ipsec identity\nadd peer=one'),
+    (
+        "fortinet_fortios",
+        (
+            "config system snmp community\n    edit 1\n        set name ⟦public⟧\n"
+            "        config hosts\n            edit 1\n            next\n        end\n    next\n"
+            "    edit 2\n        set name ⟦private⟧\n    next\nend\n"
+            "config system other\n    edit 1\n        set name kept\n    next\nend"
+        ),
+    ),
+    ("fortinet_fortios", '        set headers "Authorization: Bearer ⟦eyJhbGciOi⟧"'),
 ]  # fmt: skip
 
 
