@@ -16,6 +16,7 @@ from devicevault.errors import ConfigurationError, ExitCode
 from devicevault.messages import CollectRequest
 from devicevault.queues import BROKER_TIMEOUT_S, transport_options
 from devicevault.settings import Settings, load_settings
+from devicevault.tls import broker_tls, tls_of, without_tls_options
 
 
 class Application(Celery):  # type: ignore[misc]  # Celery is untyped
@@ -71,8 +72,10 @@ class _Unconfigured(click.ClickException):
 def configuration(settings: Settings) -> dict[str, Any]:
     """Celery's configuration for these settings."""
     return {
-        "broker_url": settings.broker_url,
-        "result_backend": settings.result_backend_url,
+        "broker_url": without_tls_options(settings.broker_url),
+        "broker_use_ssl": broker_tls(settings),
+        "result_backend": without_tls_options(settings.result_backend_url),
+        "redis_backend_use_ssl": tls_of(settings.result_backend_url),
         "imports": ("devicevault.collector.task",),
         "accept_content": ["json"],
         "task_serializer": "json",

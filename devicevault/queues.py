@@ -14,6 +14,7 @@ from devicevault import names
 from devicevault.errors import ServiceUnavailable
 from devicevault.settings import Settings, mask_passwords
 from devicevault.settings.urls import BROKER_SOCKET_SCHEME, REDIS_SOCKET_SCHEME
+from devicevault.tls import broker_tls, without_tls_options
 
 #: Seconds between two looks of a Redis broker's consumer at the tasks of workers that died.
 REDIS_RESTORE_INTERVAL_S: Final = 5
@@ -47,7 +48,10 @@ def waiting_requests(settings: Settings, queues: Collection[str]) -> dict[str, i
     if not settings.has_amqp_broker:
         options["socket_timeout"] = options["socket_connect_timeout"] = ASK_TIMEOUT_S
     connection: Any = Connection(  # type: ignore[no-untyped-call]
-        settings.broker_url, connect_timeout=ASK_TIMEOUT_S, transport_options=options
+        without_tls_options(settings.broker_url),
+        ssl=broker_tls(settings) or False,
+        connect_timeout=ASK_TIMEOUT_S,
+        transport_options=options,
     )
     try:
         connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=ASK_TIMEOUT_S)

@@ -57,14 +57,14 @@ def redis_rules(group: str, stream: str) -> str:
     return " ".join(["reset", "on", *(f"~{key}" for key in keys), REDIS_COMMANDS])
 
 
-def redis_broker_rules(group: str) -> str:
+def redis_broker_rules(group: str, database: str) -> str:
     """What the user may besides where Redis is the broker: there, unacknowledged requests of all groups lie together.
 
     Only RabbitMQ keeps the groups' workers apart.
     """
     queue = names.queue_for(group)
-    keys = (queue, rf"{queue}\x06\x16?", "unacked*", "_kombu.binding.*", f"*{ORDERS}*")
-    channels = (f"/*{ORDERS}*", f"/*{EVENTS}*")
+    keys = (queue, rf"{queue}\x06\x16?", "unacked*", "_kombu.*", f"*{ORDERS}*")
+    channels = (f"/{database}.{ORDERS}", f"/{database}.{EVENTS}/*")
     rules = [*(f'"~{key}"' for key in keys), *(f'"&{channel}"' for channel in channels)]
     return " ".join([*rules, "+@list +@set +@sortedset +@pubsub +@transaction"])
 
@@ -91,7 +91,7 @@ def account_commands(settings: Settings, group: str) -> str:
         ]
     rules = redis_rules(group, settings.results_stream)
     if not settings.has_amqp_broker:
-        rules += " " + redis_broker_rules(group)
+        rules += " " + redis_broker_rules(group, broker.path.strip("/") or "0")
     lines += [
         "# On Redis' host; $REDISCLI_AUTH may hold the password of a user who may change its users:",
         "redis-cli -e <<'RULES'",
