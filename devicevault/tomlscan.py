@@ -15,9 +15,10 @@ import tomli
 #: The parts of a dotted key; after an array of tables, the index of its element.
 KeyPath: TypeAlias = tuple[str | int, ...]
 
-# All repetitions are possessive (``*+``): hostile text must not make them backtrack.
-_PART: Final = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\[^\n])*+"|'[^'\n]*+')"""
-_KEY: Final = rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART})*+"
+# All repetitions are possessive (``*+``) or atomic: hostile text must not make them backtrack. Those of a group are
+# atomic, ``(?>(?:...)*)``, since Debian 12's Python 3.11.2 matches ``(?:...)*+`` wrongly (CPython issue 106052).
+_PART: Final = r"""(?:[A-Za-z0-9_-]++|"(?>(?:[^"\\\n]|\\[^\n])*)"|'[^'\n]*+')"""
+_KEY: Final = rf"{_PART}(?>(?:[ \t]*+\.[ \t]*+{_PART})*)"
 _STATEMENT: Final = re.compile(
     rf"[ \t]*+(?:\[(?P<array>\[)?[ \t]*+(?P<table>{_KEY})[ \t]*+\](?(array)\])|(?P<key>{_KEY})[ \t]*+=)"
 )
@@ -30,9 +31,9 @@ _SIMPLE_VALUE: Final = re.compile(
 )
 #: A piece of any other value. A string that is never closed ends with the line, or with the text.
 _VALUE_TOKEN: Final = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*+(?:"{3,5}|\\?\Z)'
-    r"|'''(?:[^']|'(?!''))*+(?:'{3,5}|\Z)"
-    r'|"(?:[^"\\\n]|\\[^\n])*+"?'
+    r'"""(?>(?:[^"\\]|\\.|"(?!""))*)(?:"{3,5}|\\?\Z)'
+    r"|'''(?>(?:[^']|'(?!''))*)(?:'{3,5}|\Z)"
+    r'|"(?>(?:[^"\\\n]|\\[^\n])*)"?'
     r"|'[^'\n]*+'?"
     r"|\#[^\n]*+"
     r"|[^\"'\#\[\]{}\n]++"
