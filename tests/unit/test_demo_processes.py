@@ -35,7 +35,7 @@ def test_a_daemon_is_ready_when_it_says_so_and_is_stopped_at_the_end(tmp_path: P
 
 
 def test_a_daemon_that_ends_early_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
-    program = "import sys; print('\\n'.join(str(n) for n in range(50))); sys.exit('no broker here')"
+    program = "import sys; print('\\n'.join(str(n) for n in range(50)), flush=True); sys.exit('no broker here')"
     with daemon(tmp_path, program) as failing, pytest.raises(ServiceUnavailable) as caught:
         failing.wait_until_ready()
     assert "the worker did not get ready" in str(caught.value)
