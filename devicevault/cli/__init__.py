@@ -80,6 +80,9 @@ class RootGroup(click.Group):
         for name, lazy in COMMANDS.items():
             self.add_command(click.Command(name, short_help=lazy.help))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [_in_utf_8(argument) for argument in args])
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -113,6 +116,14 @@ class RootGroup(click.Group):
             click.echo(f"error: {place}{error.strerror or error}; mend that and try again", err=True)
             ctx.exit(ExitCode.UNAVAILABLE)
         return result
+
+
+def _in_utf_8(argument: str) -> str:
+    """The argument as typed: bytes that the locale does not know are taken for UTF-8, as the inventory's are."""
+    try:
+        return os.fsencode(argument).decode()
+    except UnicodeDecodeError:
+        raise click.UsageError(f"{argument!r} is not UTF-8 text") from None
 
 
 def load_command(name: str) -> click.Command:

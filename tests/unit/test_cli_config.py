@@ -226,6 +226,23 @@ def test_a_mistyped_command_names_the_nearest() -> None:
     assert "'config'" in result.stderr
 
 
+def test_an_argument_is_utf_8_in_every_locale_and_anything_else_is_a_usage_error() -> None:
+    environ = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def shown(name: bytes) -> subprocess.CompletedProcess[bytes]:
+        command = [os.fsencode(sys.executable), b"-m", b"devicevault", b"platforms", b"show", name]
+        return subprocess.run(command, env=environ, capture_output=True, check=False)
+
+    broken = shown(b"sw\xff")
+    assert broken.returncode == ExitCode.USAGE
+    assert b"is not UTF-8 text" in broken.stderr
+    assert b"Traceback" not in broken.stderr
+    unknown = shown("büro".encode())
+    assert unknown.returncode == ExitCode.USAGE
+    assert b"there is no platform" in unknown.stderr
+    assert rb"\udcc3" not in unknown.stderr
+
+
 def test_an_interrupted_command_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
     @click.command()
     def interrupted() -> None:
