@@ -180,7 +180,8 @@ class _Collection:
     def _attempts(self, platform: Platform) -> None:
         # Later than this, the broker gives the task to another worker.
         deadline_s = self.request.deadline_s
-        ends_at = time.monotonic() + self.context.settings.acknowledgement_limit_s - publish_allowance_s(deadline_s)
+        limit_s = self.context.settings.acknowledgement_limit_s
+        ends_at = time.monotonic() + limit_s - publish_allowance_s(min(deadline_s, limit_s))
         for attempt in range(1, self.ssh.attempts + 1):
             self.found.attempts = attempt
             self._wait_for_turn()

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from redis import Redis
@@ -38,6 +40,7 @@ class Holds:
         self._groups: Collection[str] = ()
         self._reasons: dict[str, str] = {}
         self._is_pressed = False
+        self._refused: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._stopped: set[str] = set()
         self._look_now = threading.Event()
@@ -67,11 +70,25 @@ class Holds:
         with self._changed:
             self._changed.wait_for(lambda: group in self._stopped, timeout_s)
 
+    @contextmanager
+    def refused(self, problem: str) -> Iterator[None]:
+        """While the block lasts, a task waits for Redis to take what it has: nothing new is begun meanwhile."""
+        with self._changed:
+            self._refused[problem] += 1
+        self._look_now.set()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._refused[problem] -= 1
+                self._refused += Counter()  # forgets what came to nothing
+            self._look_now.set()
+
     def look(self) -> None:
         """Asks Redis once."""
         try:
             paused = steering.paused_groups(self._redis)
-            everybody = self._pressure()
+            everybody = self._refusal() or self._pressure()
         except ServiceUnavailable as error:
             # Who was paused still is.
             paused, everybody = {}, f"{error.problem}; sessions that run go on and keep their results"
@@ -92,6 +109,12 @@ class Holds:
                 logger.warning("Group %s: nothing new is begun: %s", group, reasons[group], extra={"group": group})
             elif before.get(group) and not reasons.get(group):
                 logger.info("Group %s: goes on", group, extra={"group": group})
+
+    def _refusal(self) -> str:
+        with self._changed:
+            problem = next(iter(self._refused), "")
+            count = self._refused.total()
+        return f"{problem}; {count} tasks hold on to what they have" if problem else ""
 
     def _pressure(self) -> str:
         worker = self.settings.worker

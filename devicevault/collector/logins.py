@@ -57,7 +57,7 @@ class GroupLogins:
     """Refused logins in a row, in Redis. While Redis is away nothing is counted and nobody held up.
 
     A credential is known by its name and a keyed digest of its content: a corrected entry begins at zero, and nobody
-    who reads Redis learns anything of it.
+    who reads Redis learns anything of it. Without ``vault.digest`` its name alone must do.
     """
 
     def __init__(self, redis: Redis, sealer: Sealer) -> None:
@@ -70,7 +70,9 @@ class GroupLogins:
             raise CredentialUnusable(
                 f"credential {credential.name!r} was refused {most} times in a row in group {group} and is not used "
                 "any more, so that no account gets locked",
-                f"correct it in the worker's credentials file; or, when it is right: devicevault resume {group}",
+                "correct it in the worker's credentials file"
+                + ("; or, when it is right: " if self._fingerprint(credential) else ", then: ")
+                + f"devicevault resume {group}",
             )
 
     def accepted(self, credential: Credential, group: str) -> None:
@@ -92,8 +94,8 @@ class GroupLogins:
             return
         if count == most:
             logger.error(
-                "Credential %r was refused %d times in a row in group %s: the group uses it no more until its entry "
-                "in the credentials file changes, or until: devicevault resume %s",
+                "Credential %r was refused %d times in a row in group %s, and is used there no more; correct it, or: "
+                "devicevault resume %s",
                 credential.name,
                 count,
                 group,
@@ -111,5 +113,8 @@ class GroupLogins:
         return int(count or 0)
 
     def _field(self, credential: Credential) -> str:
-        digest = self._sealer.keyed_digest(json.dumps(astuple(credential))).rpartition(":")[2]
-        return f"{credential.name} {digest[:FINGERPRINT_CHARACTERS]}"
+        return f"{credential.name} {self._fingerprint(credential)}"
+
+    def _fingerprint(self, credential: Credential) -> str:
+        digest = self._sealer.keyed_digest(json.dumps(astuple(credential)))
+        return digest.rpartition(":")[2][:FINGERPRINT_CHARACTERS]

@@ -178,22 +178,23 @@ class Worker:
 
     def _insist(self, action: Callable[[], T]) -> T:
         """Does what needs Redis, again and again while Redis is away."""
+        try:
+            return action()
+        except ServiceUnavailable as error:
+            logger.warning("%s; holding on to what I have until it is back", error)
+            with self.holds.refused(error.problem):
+                outcome = self._insist_still(action)
+        logger.info("Redis is back")
+        return outcome
+
+    def _insist_still(self, action: Callable[[], T]) -> T:
         wait_s = REDIS_RETRY_S
-        away = False
-        while True:
+        while not self.context.stopping.wait(wait_s):
             try:
-                outcome = action()
-            except ServiceUnavailable as error:
-                if not away:
-                    logger.warning("%s; holding on to what I have until it is back", error)
-                away = True
-                if self.context.stopping.wait(wait_s):
-                    raise CollectionInterrupted("the worker is stopping") from None
+                return action()
+            except ServiceUnavailable:
                 wait_s = min(2 * wait_s, REDIS_RETRY_MAX_S)
-            else:
-                if away:
-                    logger.info("Redis is back")
-                return outcome
+        raise CollectionInterrupted("the worker is stopping")
 
     def stop(self, drain_s: float) -> None:
         """Lets running sessions finish for ``drain_s`` seconds, then ends them; their tasks go back to the queue."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError, RedisError
 from redis.retry import Retry
 
 from devicevault.errors import ConfigurationError, Fault, ServiceUnavailable
@@ -49,6 +49,11 @@ def unavailable(redis: Redis) -> Iterator[None]:
     except (AuthenticationError, NoPermissionError) as error:
         raise ServiceUnavailable(
             f"Redis at {place_of(redis)} refuses access: {_words(error)}", "correct user and password in redis_url"
+        ) from None
+    except OutOfMemoryError:
+        raise ServiceUnavailable(
+            f"Redis at {place_of(redis)} is full",
+            "see that devicevault-consumer runs and keeps up, or raise Redis' maxmemory",
         ) from None
     except RedisError as error:
         raise ServiceUnavailable(

@@ -18,7 +18,6 @@ from devicevault.demo.dialects import DIALECTS
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.messages import CollectResult
 from devicevault.settings import QueueSettings
-from devicevault.settings.schema import PUBLISH_ALLOWANCE_S
 from tests.collecting import CREDENTIALS, PLATFORMS, make_context, request_for
 
 
@@ -104,7 +103,7 @@ def test_no_request_keeps_a_session_beyond_what_the_broker_waits_for(tmp_path: P
     """A forged or careless deadline would have the broker give the running task to another worker."""
     device = SimulatedDevice("r1", fault="stall")
     context = make_context(tmp_path)
-    queue = QueueSettings(amqp_consumer_timeout_s=PUBLISH_ALLOWANCE_S + 2)
+    queue = QueueSettings(amqp_consumer_timeout_s=4)
     with Fleet([device]) as fleet:
         short = replace(context, settings=context.settings.model_copy(update={"queue": queue}))
         result = collect(request_for(fleet, device, deadline_s=1e9), short)
