@@ -310,7 +310,9 @@ async def _shell(process: asyncssh.SSHServerProcess[bytes], device: SimulatedDev
 def main() -> None:
     """Serve one device until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m devicevault.demo.fleet", description=main.__doc__)
-    parser.add_argument("platform", nargs="?", default="cisco_ios", choices=DIALECTS, metavar="PLATFORM")
+    parser.add_argument(
+        "platform", nargs="?", default="cisco_ios", choices=DIALECTS, metavar="PLATFORM", help=", ".join(DIALECTS)
+    )
     parser.add_argument("--fault", default="", choices=FAULTS, metavar="FAULT", help=", ".join(FAULTS))
     asked = parser.parse_args()
     device = SimulatedDevice("simulated", asked.platform, enable="open sesame", fault=asked.fault)
