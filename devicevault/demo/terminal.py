@@ -120,6 +120,8 @@ class Terminal:
             case "flood":
                 while True:
                     await self._print(text)
+                    # Others get their turn, and this session learns when its connection is gone.
+                    await asyncio.sleep(0)
             case "slow":
                 for start in range(0, len(text), SLOW_PIECE):
                     await self._print(text[start : start + SLOW_PIECE])

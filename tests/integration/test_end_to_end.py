@@ -6,7 +6,6 @@ In every combination of RabbitMQ and Redis as broker, SQLite and PostgreSQL as s
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -17,52 +16,17 @@ import pytest
 from redis import Redis
 from sqlalchemy import select
 
-from devicevault.demo.configurations import configuration_for, secrets_of
-from devicevault.demo.dialects import DIALECTS
-from devicevault.demo.fleet import Fleet, SimulatedDevice
+from devicevault.demo.fleet import Fleet
 from devicevault.errors import ExitCode
 from devicevault.store import open_store
 from devicevault.store.models import Device, DeviceBackupResult, DeviceRevision
 from tests.installation import GROUP, Installation
 from tests.servers import RabbitMQServer, RedisServer
+from tests.simulated import shown, simulated
 
 pytestmark = pytest.mark.services
 
 DEVICES = 50
-HIDDEN = "<secret hidden>"
-
-#: What a simulated device says around its configuration, as far as it stays the same at each reading.
-FRAMES: dict[str, tuple[str, str]] = {
-    "arista_eos": (
-        (
-            "! Command: show running-config\n! device: {name} (DCS-7050TX-64, EOS-4.28.3M)\n!\n"
-            "! boot system flash:/EOS-4.28.3M.swi\n!\n"
-        ),
-        "",
-    ),
-    "aruba_aoscx": (
-        f"Current configuration:\n!\n!Version ArubaOS-CX PL.10.13.0005\n!export-password: {HIDDEN}\n",
-        "",
-    ),
-    "cisco_asa": (
-        ": Serial Number: FCH0000{length:04d}\n: Hardware:   ASA5512, 4096 MB RAM, CPU Clarkdale, 1 CPU (2 cores)\n!\n",
-        ": end\n",
-    ),
-    "cisco_ios": ("!\n!\n", ""),
-    "cisco_nxos": ("!Command: show running-config\n\n", ""),
-    "fortinet_fortios": (
-        "#config-version=FGT91G-7.4.7-FW-build2731-250120:opmode=0:vdom=0:user=\n#buildno=2731\n#global_vdom=1\n",
-        "",
-    ),
-    "frr": ("!\n", ""),
-    "mikrotik_routeros": (
-        (
-            "# RouterOS 7.16\n# software id = 8K4Q-QW2M\n#\n# model = CCR2004-16G-2S+\n"
-            "# serial number = HE60{length:04d}\n"
-        ),
-        "",
-    ),
-}
 
 
 @pytest.fixture(params=["rabbitmq", "redis"])
@@ -80,15 +44,6 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """An empty store."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
-
-
-def simulated(number: int) -> SimulatedDevice:
-    """One of the fleet: every platform in turn, each device with a configuration and secrets of its own."""
-    platforms = sorted(DIALECTS)
-    platform = platforms[number % len(platforms)]
-    name = f"{platform.replace('_', '-')}-{number}"
-    configuration = configuration_for(platform, name, size_kb=3 + number % 7 * 6, seed=number)
-    return SimulatedDevice(name, platform, configuration, enable="open sesame")
 
 
 @pytest.fixture
@@ -115,17 +70,6 @@ def vault(tmp_path: Path, broker_url: str, redis_url: str, database_url: str, fl
     )
     installation.ok("keys", "create")
     return installation
-
-
-def shown(device: SimulatedDevice) -> str:
-    """What a person may see of a simulated device: worked out from what its maker knows, not from platform pages."""
-    text = device.configuration
-    for secret in secrets_of(device.platform, device.name, seed=int(device.name.rpartition("-")[2])):
-        text = text.replace(secret, HIDDEN)
-    # Some platforms write a secret in quotes, or with a word before it that says how it is encrypted.
-    text = re.sub(rf"""(?:\bENC )?["']?{HIDDEN}["']?""", HIDDEN, text)
-    head, tail = FRAMES.get(device.platform, ("", ""))
-    return head.format(name=device.name, length=len(device.name)) + text + tail
 
 
 def rows_of(vault: Installation, run_id: str) -> list[DeviceBackupResult]:
