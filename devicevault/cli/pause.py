@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from devicevault import names
 from devicevault.cli import pass_settings
+from devicevault.cli.clock import local_time
 from devicevault.cli.collect import whoami
 from devicevault.cli.console import console, print_json, print_table, table
 from devicevault.errors import UsageError
@@ -42,7 +44,7 @@ def pause(settings: Settings, groups: tuple[str, ...], as_json: bool) -> None:
     else:
         grid = table("Paused group", "By", "Since")
         for group, one in paused.items():
-            grid.add_row(group, one.by, one.since)
+            grid.add_row(group, one.by, _local(one.since))
         print_table(grid)
 
 
@@ -63,6 +65,14 @@ def resume(settings: Settings, groups: tuple[str, ...]) -> None:
             console().print(f"{group}: goes on" if was_paused else f"{group}: was not paused")
             for name in stopped:
                 console().print(f"{group}: credential {name} is used again")
+
+
+def _local(since: str) -> str:
+    """A time as Redis has it; whatever else stands there is shown as it is."""
+    try:
+        return local_time(datetime.fromisoformat(since))
+    except ValueError:
+        return since
 
 
 def _check(settings: Settings, groups: tuple[str, ...]) -> None:
