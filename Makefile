@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCK   := packaging/requirements.lock
+# What has no wheel; built with the locked setuptools.
+SDIST_LOCK := packaging/requirements-sdist.lock
 
 # What the tests start by themselves. Debian's own services of these packages need not run.
 TEST_PACKAGES := redis-server rabbitmq-server postgresql openssh-server frr
@@ -18,15 +20,18 @@ help:
 	@echo 'make check   lint, and the tests that need no servers'
 	@echo 'make venv    the virtual environment in $(VENV)'
 	@echo 'make lock    resolve pyproject.toml anew into $(LOCK)'
+	@echo 'make deb     the Debian package, in dist/; RELEASE=trixie for Debian 13'
+	@echo 'make test-system   the package on machines with systemd; RELEASE=trixie too'
 	@echo 'make clean   remove the virtual environment and every cache'
 
 venv: $(VENV)/.complete
 
 # Every wheel is checked against the lock's hashes; only then comes DeviceVault itself, in place.
-$(VENV)/.complete: pyproject.toml $(LOCK)
+$(VENV)/.complete: pyproject.toml $(LOCK) $(SDIST_LOCK)
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || packaging/ensure-packages python3-venv
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary=:all: --requirement $(LOCK)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation --use-pep517 --requirement $(SDIST_LOCK)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
 	@touch $@
 
@@ -54,6 +59,10 @@ lock:
 	.cache/pip-tools/bin/pip-compile --quiet --extra demo --extra dev --allow-unsafe --generate-hashes \
 	  --strip-extras --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	  --output-file $(LOCK) pyproject.toml
+	sed -n '/^sdnotify==/,/[^\\]$$/p' $(LOCK) >$(SDIST_LOCK)
+	sed -i '/^sdnotify==/,/[^\\]$$/d' $(LOCK)
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+
+include packaging/package.mk

@@ -28,3 +28,4 @@ lock-package:
 	    --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 	    --output-file packaging/requirements-$$1.lock $$2 || exit 1; \
 	done
+	sed -i '/^sdnotify==/,/[^\\]$$/d' packaging/requirements-runtime.lock

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Final, NoReturn
+
+import sdnotify
 
 from devicevault.daemons.journal import configure_logging, log_to_stderr
 from devicevault.errors import ConfigurationError, DeviceVaultError, ExitCode
@@ -32,16 +33,17 @@ STATUS_MAX_CHARACTERS: Final = 500
 
 def notify(*assignments: str) -> None:
     """Send ``KEY=value`` assignments to systemd in one datagram; nothing happens where systemd does not listen."""
-    path = os.environ.get("NOTIFY_SOCKET", "")
-    if not path:
+    if not os.environ.get("NOTIFY_SOCKET"):
         return
-    address = "\0" + path[1:] if path.startswith("@") else path
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.settimeout(NOTIFY_TIMEOUT_S)
-        try:
-            channel.sendto("\n".join(assignments).encode(), address)
-        except OSError as error:
-            logger.debug("systemd was not told %s: %s", assignments[0], error)
+    # sdnotify encodes Latin-1 and systemd reads UTF-8: the bytes of the one pass through the other unchanged.
+    datagram = "\n".join(assignments).encode().decode("latin-1")
+    try:
+        notifier = sdnotify.SystemdNotifier(debug=True)
+        with notifier.socket as channel:
+            channel.settimeout(NOTIFY_TIMEOUT_S)
+            notifier.notify(datagram)
+    except OSError as error:
+        logger.debug("systemd was not told %s: %s", assignments[0], error)
 
 
 def notify_ready(status: str) -> None:
