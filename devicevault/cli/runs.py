@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from devicevault.cli import pass_settings
+from devicevault.cli import examples, pass_settings
 from devicevault.cli.clock import local_time
 from devicevault.cli.collect import whoami
 from devicevault.cli.console import console, print_json, print_table, table
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SHOWN_ID: Final = 8
 
 
-@click.command()
+@click.command(epilog=examples("devicevault runs", "devicevault runs 5d0598c4"))
 @click.argument("run", metavar="[RUN]", required=False)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from devicevault.cli import finish, pass_settings
+from devicevault.cli import examples, finish, pass_settings
 from devicevault.cli.clock import Duration, local_time
 from devicevault.cli.console import console, print_json, print_table, status_text, table
 from devicevault.messages import Status
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from devicevault.cli.standing import Standing
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "devicevault status",
+        "devicevault status --failed",
+        "devicevault status --stale 26h     for monitoring: the exit code is 1 when a device is not safe",
+    )
+)
 @click.argument("devices", metavar="[DEVICE]...", nargs=-1)
 @click.option("--group", "groups", metavar="GROUP", multiple=True, help="Only devices of this collector group.")
 @click.option("--failed", is_flag=True, help="Only devices that need a look: failed, suspect, or never asked for.")
