@@ -60,12 +60,16 @@ def standings(states: Sequence[DeviceState], inventory: Inventory | None) -> lis
 
 
 def chosen(found: Sequence[Standing], names: Collection[str], groups: Collection[str]) -> list[Standing]:
-    """Those of these names (or ids) and groups. Raises :class:`UsageError` for a device nobody knows."""
+    """Those of these names (or ids) and groups. Raises :class:`UsageError` for one nobody knows."""
     known = {name for one in found for name in (one.state.device, one.state.device_id)}
     for name in names:
         if name not in known:
             hint = did_you_mean(name, sorted(known)) or "see: devicevault status"
             raise UsageError(f"neither the vault nor the inventory knows a device {name!r}", hint)
+    in_use = sorted({one.state.group for one in found})
+    for group in groups:
+        if group not in in_use:
+            raise UsageError(f"no device has the group {group!r}", f"there are: {', '.join(in_use) or 'none'}")
     return [
         one
         for one in found

@@ -135,6 +135,11 @@ class TestStatus:
         assert found.exit_code == 2
         assert "26h" in found.stderr
 
+    def test_a_group_nobody_knows_is_refused_with_those_there_are(self, run: Run) -> None:
+        found = run("status", "--group", "dmx")
+        assert found.exit_code == 2
+        assert "no device has the group 'dmx'; there are: default, dmz" in found.output
+
     def test_failed_is_what_needs_a_look(self, run: Run) -> None:
         assert list(listed(run("status", "--failed", "--json"))) == ["new", "old", "shrunk"]
 
