@@ -98,6 +98,6 @@ def test_a_plain_line_stays_as_it_is(line: str) -> None:
     ],
 )
 def test_a_hostile_line_is_cleaned_in_linear_time(line: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     clean(f"cmd\n{line}\nsw#", echo="cmd", prompt=PROMPT)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
