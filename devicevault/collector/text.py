@@ -119,7 +119,7 @@ def _erase(shown: list[str], column: int, how: str) -> None:
 def _write(shown: list[str], column: int, typed: str) -> None:
     """Type ``typed`` over what is shown from ``column`` on; blanks over the rest of a line erase it."""
     end = column + len(typed)
-    if not typed.strip() and column < len(shown) and all(sign == " " for sign in shown[end:]):
+    if not typed.strip() and column < len(shown) and all(shown[index] == " " for index in range(end, len(shown))):
         del shown[column:]
         return
     shown.extend(" " * (column - len(shown)))
