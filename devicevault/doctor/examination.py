@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devicevault.doctor import broker, database, files, results
+from devicevault.doctor import broker, database, files, results, units, workers
 from devicevault.doctor.finding import Finding
 from devicevault.settings import Settings
 
@@ -17,4 +17,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from files.look_at_keys(settings)
     yield from broker.look(settings, inventory)
     yield from results.look(settings)
+    yield from workers.look(settings, inventory)
     yield from database.look(settings)
+    yield from units.look(inventory)

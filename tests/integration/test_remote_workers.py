@@ -200,7 +200,7 @@ def test_the_groups_accounts_reach_nothing_but_their_own(
     make_accounts(account_commands(shared, "dmz"), broker, store, site.folder)
     with connect_redis(shared.redis_url) as redis:
         redis.xadd(names.RESULTS_STREAM, {"task_id": "t"})
-        for forbidden in (
+        wishes: tuple[Callable[[], object], ...] = (
             lambda: redis.xrange(names.RESULTS_STREAM),
             lambda: redis.xread({names.RESULTS_STREAM: "0"}),
             lambda: redis.xtrim(names.RESULTS_STREAM, 0),
@@ -210,13 +210,14 @@ def test_the_groups_accounts_reach_nothing_but_their_own(
             lambda: redis.config_get("*"),
             lambda: redis.acl_list(),
             lambda: redis.delete("device:results:dead"),
-        ):
+        )
+        for wish in wishes:
             with pytest.raises(NoPermissionError):
-                forbidden()
+                wish()
     with connected(site.settings(site.vault).broker_url) as all_powerful:
         all_powerful.default_channel.queue_declare(names.queue_for("core"), durable=True, auto_delete=False)
     core = names.queue_for("core")
-    forged = basic_message.Message("forged")  # type: ignore[no-untyped-call]
+    forged = basic_message.Message("forged")
     orders: tuple[Callable[[Any], object], ...] = (
         lambda channel: channel.basic_get(core),
         lambda channel: channel.queue_purge(core),
