@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from amqp.exceptions import AccessRefused, NotAllowed
 from kombu.exceptions import OperationalError
+from redis.exceptions import AuthenticationError, NoPermissionError
 
 from devicevault import names, rabbitmq
 from devicevault.celery_app import app
@@ -104,8 +105,9 @@ def _unreachable(settings: Settings, error: BaseException) -> Finding:
     place = mask_passwords(settings.broker_url)
     cause = error.__cause__ if isinstance(error, OperationalError) and error.__cause__ else error
     reason = mask_passwords(str(cause))
-    if isinstance(cause, AccessRefused | NotAllowed):
-        problem, fix = f"{place} refuses access: {reason}", "correct user, password and virtual host in broker_url"
+    if isinstance(cause, AccessRefused | NotAllowed | AuthenticationError | NoPermissionError):
+        problem = f"{place} refuses access: {reason}"
+        fix = "correct user, password and virtual host or database in broker_url"
     elif settings.has_amqp_broker:
         problem = f"{place} can't be reached from this host: {reason}"
         fix = "systemctl start rabbitmq-server on its host, let port 5672 through, or correct broker_url"

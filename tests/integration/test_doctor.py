@@ -11,7 +11,7 @@ from redis import Redis
 
 from devicevault.errors import ExitCode
 from tests.installation import GROUP, Installation
-from tests.servers import RabbitMQServer, RedisServer, free_port
+from tests.servers import RabbitMQServer, RedisServer, free_port, redis_server
 
 pytestmark = pytest.mark.services
 
@@ -136,7 +136,7 @@ def test_everything_away_is_told_service_by_service(tmp_path: Path) -> None:
     vault.ok("db", "upgrade")
     findings = examined(vault, exit_code=ExitCode.UNAVAILABLE)
     assert set(those(findings, "fault")) == {"broker", "Redis"}
-    assert set(those(findings, "unknown")) == {"workers", "consumer"}
+    assert set(those(findings, "unknown")) == {"workers", "consumer", "heartbeats"}
     assert "Doctor-Canary" not in json.dumps(findings)
 
 
@@ -148,6 +148,19 @@ def test_a_broker_that_refuses_the_password_is_not_called_away(
         broker = those(examined(vault, exit_code=ExitCode.UNAVAILABLE), "fault")["broker"]
     assert "refuses access" in broker
     assert "correct user, password and virtual host" in broker
+    assert "Doctor-Canary" not in broker
+
+
+def test_a_redis_broker_that_refuses_the_password_is_not_called_away(tmp_path: Path, redis_url: str) -> None:
+    (tmp_path / "redis").mkdir()
+    with redis_server(tmp_path / "redis") as guarded:
+        with Redis.from_url(guarded.url) as client:
+            client.config_set("requirepass", "the right one")
+        vault = installation(tmp_path, f"redis://:Doctor-Canary@127.0.0.1:{guarded.port}/0", redis_url)
+        with vault.running(groups=()):
+            broker = those(examined(vault, exit_code=ExitCode.UNAVAILABLE), "fault")["broker"]
+    assert "refuses access" in broker
+    assert "correct user, password" in broker
     assert "Doctor-Canary" not in broker
 
 
