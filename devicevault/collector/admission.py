@@ -1,13 +1,14 @@
 """What is known of a task before it is begun: done, cancelled, its group paused, or begun before and never ended.
 
-A worker that dies gives back all the tasks it had in hand, and one of them may be why it died. So a task that was
-begun before is a suspect, and a process works on one suspect at a time: the innocent get done, and the culprit alone
-is begun again and again, until it is given up.
+A worker that dies gives back all the tasks it had in hand, and one of them may be why it died. A task that saw two
+workers die is a suspect, and a process begins one suspect after the other: the innocent get done, and the culprit is
+begun again and again, until it is given up.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from devicevault.errors import CollectionInterrupted
 from devicevault.messages import CollectRequest
 from devicevault.stream import unavailable
 
+#: Workers that died with a task in hand, from which on it is a suspect. One is mostly a restart or an accident.
+SUSPECT_AFTER: Final = 2
 #: Seconds between two looks whether the worker is stopping, while another suspect is worked on.
 LOOK_S: Final = 0.5
 
@@ -77,18 +80,24 @@ class Admission:
             pipeline.execute()
 
     @contextmanager
-    def turn(self, standing: Standing, stopping: threading.Event) -> Iterator[None]:
-        """A suspect's block runs while no other suspect's does; an innocent's runs at once.
+    def turn(self, standing: Standing, stopping: threading.Event, longest_s: float) -> Iterator[None]:
+        """A suspect's block waits for another suspect's to end, ``longest_s`` at most; an innocent's runs at once.
 
         Raises :class:`CollectionInterrupted` when the worker is ``stopping`` meanwhile.
         """
-        if not standing.begun:
-            yield
-            return
-        while not self._one_suspect.acquire(timeout=LOOK_S):
-            if stopping.is_set():
-                raise CollectionInterrupted("the worker is stopping")
+        is_alone = standing.begun >= SUSPECT_AFTER and self._wait_for_others(stopping, longest_s)
         try:
             yield
         finally:
-            self._one_suspect.release()
+            if is_alone:
+                self._one_suspect.release()
+
+    def _wait_for_others(self, stopping: threading.Event, longest_s: float) -> bool:
+        """Whether no other suspect is worked on; a device that hangs must not hold all others up."""
+        ends_at = time.monotonic() + longest_s
+        while not self._one_suspect.acquire(timeout=LOOK_S):
+            if stopping.is_set():
+                raise CollectionInterrupted("the worker is stopping")
+            if time.monotonic() >= ends_at:
+                return False
+        return True

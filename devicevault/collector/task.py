@@ -42,6 +42,7 @@ from devicevault.errors import (
 from devicevault.messages import CollectRequest, CollectResult, Status
 from devicevault.platforms import Platforms
 from devicevault.settings import Settings
+from devicevault.settings.schema import publish_allowance_s
 from devicevault.stream import connect_redis, publish
 
 logger = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ class Worker:
         standing = self._insist(lambda: self.admission.standing(request))
         if standing.is_done:
             return None
-        with self.admission.turn(standing, self.context.stopping):
+        longest_s = publish_allowance_s(min(request.deadline_s, self.context.settings.acknowledgement_limit_s))
+        with self.admission.turn(standing, self.context.stopping, longest_s):
             result = self._result(request, standing)
             self.publish(result)
         self._note_done(result, request)
