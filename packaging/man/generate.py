@@ -99,8 +99,8 @@ After a change,
 tells whether everything is right, and
 .B devicevault config show
 what counts and where it was set. A running daemon goes on with what it has read;
-.B systemctl restart 'devicevault\-*.service'
-lets those that run read it again.
+.B systemctl reload 'devicevault\-*.service'
+lets those that run read it again, and the journal names what needs a restart.
 """
 
 CONFIG_END: Final = r"""

@@ -86,6 +86,11 @@ def test_the_timer_is_a_daily_clock(started: Machine) -> None:
     assert started.property(timer, "NextElapseUSecRealtime")
 
 
+def test_what_is_old_is_deleted_by_its_unit(started: Machine) -> None:
+    started.run("systemctl", "start", "devicevault-prune")
+    assert f"hostname {DEVICE}" in started.run("devicevault", "show", DEVICE)
+
+
 def test_flower_without_a_password_says_so_and_is_not_tried_again(started: Machine) -> None:
     assert started.try_run("systemctl", "start", "devicevault-flower").returncode
     assert started.property("devicevault-flower", "ActiveState") == "failed"

@@ -8,7 +8,13 @@ import pytest
 
 from tests.system.machine import Machine
 
-DAEMONS = ("devicevault-worker@dmz", "devicevault-consumer", "devicevault-flower", "devicevault-collect@dmz")
+DAEMONS = (
+    "devicevault-worker@dmz",
+    "devicevault-consumer",
+    "devicevault-flower",
+    "devicevault-collect@dmz",
+    "devicevault-prune",
+)
 #: What `systemd-analyze security` may score, in tenths.
 HIGHEST_SCORE = 12
 
@@ -27,6 +33,8 @@ def test_nothing_is_started_or_enabled(vault: Machine) -> None:
         "devicevault-collect@.timer": "disabled",
         "devicevault-consumer.service": "disabled",
         "devicevault-flower.service": "disabled",
+        "devicevault-prune.service": "static",
+        "devicevault-prune.timer": "disabled",
         "devicevault-worker@.service": "disabled",
         "devicevault.target": "disabled",
     }

@@ -80,6 +80,23 @@ def test_a_consumer_without_redis_waits_and_says_for_what(started: Machine) -> N
     started.wait_until(lambda: started.is_active(CONSUMER), 60, "the consumer is ready")
 
 
+@pytest.mark.parametrize("unit", vault.DAEMONS)
+def test_a_reload_reads_the_files_anew_in_the_same_process(started: Machine, unit: str) -> None:
+    pid = started.property(unit, "MainPID")
+    started.run("systemctl", "reload", unit)
+    assert (started.property(unit, "MainPID"), started.is_active(unit)) == (pid, True)
+
+
+def test_a_wrong_file_changes_nothing_at_a_reload(started: Machine) -> None:
+    wrong = started.path("/etc/devicevault/config.d/wrong.toml")
+    wrong.write_text("[worker]\nconcurency = 5\n")
+    started.run("systemctl", "reload", WORKER)
+    wrong.unlink()
+    assert started.is_active(WORKER)
+    assert "concurency" in "\n".join(started.journal(f"--unit={WORKER}"))
+    collect(started, FAST)
+
+
 def test_a_stopping_worker_gives_its_task_back(started: Machine) -> None:
     """The same request ends in success once a worker is there again, and in no second row."""
     started.run("devicevault", "collect", SLOW)
