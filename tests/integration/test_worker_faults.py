@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,17 @@ def test_a_paused_group_begins_nothing_and_goes_on_by_itself(host: WorkerHost) -
     assert {result.task_id for result in results} == {request.task_id for request in requests}
     assert Counter(result.status for result in results) == {"success": 8}
     assert host.waiting() == 0
+
+
+def test_systemctl_status_tells_that_the_group_is_paused(host: WorkerHost) -> None:
+    path = host.folder / "notify"
+    steering.pause_group(host.redis, "dmz", by="alice")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        systemd.settimeout(30)
+        with host.running(*WORKER, NOTIFY_SOCKET=str(path)):
+            while "paused by alice" not in systemd.recv(4096).decode():
+                pass
 
 
 def test_a_pause_lets_sessions_finish_and_leaves_the_rest_in_the_queue(host: WorkerHost) -> None:
