@@ -17,8 +17,7 @@ EVENTS: Final = "celeryev"
 
 #: By command category; the keys below say on what. ``-@dangerous`` takes INFO away, which tells of memory only.
 REDIS_COMMANDS: Final = (
-    "-@all +@connection +@keyspace +@string +@hash +@sortedset +@scripting -@dangerous "
-    "+info +time +multi +exec +xadd +xlen +xinfo|groups +xinfo|stream"
+    "-@all +@connection +@keyspace +@string +@hash +@scripting -@dangerous +info +time +xadd +xlen +xinfo|groups"
 )
 
 

@@ -124,6 +124,20 @@ class Metrics(Collector):
         return list(_families(values))
 
 
+def markdown_table() -> str:
+    """Every metric as a table for the docs."""
+    lines = ["| metric | labels | what it tells |", "|---|---|---|"]
+    counted = (
+        ("devicevault_results_total", ("group", "status", "error"), "Results stored, by how they ended."),
+        ("devicevault_session_seconds", ("group",), "Seconds a collection took on its worker; a histogram."),
+        ("devicevault_revisions_total", ("group", "reason"), "New revisions, by reason."),
+    )
+    sampled = tuple((name, gauge.labels, gauge.help) for name, gauge in GAUGES.items())
+    for name, labels, text in counted + sampled:
+        lines.append(f"| `{name}` | {', '.join(labels)} | {text} |")
+    return "\n".join(lines) + "\n"
+
+
 def _families(values: Mapping[str, Mapping[tuple[str, ...], float]]) -> Iterator[Metric]:
     for name, gauge in GAUGES.items():
         family = GaugeMetricFamily(name, gauge.help, labels=gauge.labels)
