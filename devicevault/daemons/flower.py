@@ -106,6 +106,11 @@ def _application(settings: Settings, options: dict[str, Any]) -> Any:
     return Flower(capp=app, options=default_options, **web_settings)
 
 
+def _tell_ready(status: str) -> None:
+    logger.info("%s", status)
+    notify_ready(status)
+
+
 def _run(flower: Any, status: str) -> None:
     from tornado.ioloop import PeriodicCallback
 
@@ -118,8 +123,8 @@ def _run(flower: Any, status: str) -> None:
     heartbeat = PeriodicCallback(progress.made, HEARTBEAT_MS)
     heartbeat.start()
     with Watchdog.of(progress):
-        logger.info("%s", status)
-        notify_ready(status)
+        # Once the loop turns, the port answers.
+        flower.io_loop.add_callback(_tell_ready, status)
         flower.start()
         notify_stopping("stopping")
     logger.info("stopped")

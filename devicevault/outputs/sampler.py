@@ -45,6 +45,7 @@ class Sampler:
         self._inventory = inventory_of(settings)
         self._seen_groups: set[str] = set()
         self._troubles: dict[str, str] = {}
+        self._failures: Counter[str] = Counter()
         self._ended = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -91,11 +92,17 @@ class Sampler:
         except Exception as error:
             logger.debug("metrics: %s", source, exc_info=True)
             sample, trouble = None, type(error).__name__
-        if trouble != self._troubles.get(source, ""):
-            logger.warning("metrics: %s", f"{source}: {trouble}" if trouble else f"{source} can be asked again")
-        self._troubles[source] = trouble
+        self._tell(source, trouble)
         self._metrics.sampled(source, sample)
         return sample is not None
+
+    def _tell(self, source: str, trouble: str) -> None:
+        """Log what is new. A first failure is none yet: the database may be about to be made."""
+        self._failures[source] = self._failures[source] + 1 if trouble else 0
+        if trouble == self._troubles.get(source, "") or self._failures[source] == 1:
+            return
+        logger.warning("metrics: %s", f"{source}: {trouble}" if trouble else f"{source} can be asked again")
+        self._troubles[source] = trouble
 
     def _redis(self) -> Sample:
         with closing(connect_redis(self._settings.redis_url)) as redis:

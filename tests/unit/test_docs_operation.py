@@ -13,6 +13,8 @@ from devicevault.daemons import consumer, worker
 from devicevault.join.accounts import rabbitmq_permissions, redis_rules
 from devicevault.names import RESULTS_STREAM
 from devicevault.outputs.metrics import markdown_table
+from devicevault.queues import BROKER_TIMEOUT_S
+from devicevault.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "docs" / "monitoring.md"
@@ -46,6 +48,13 @@ def test_what_waits_for_a_restart_is_listed(daemon: object) -> None:
     fixed = daemon.FIXED  # type: ignore[attr-defined]
     listed = [set(re.findall(r"`([a-z_.]+)`", line)) for line in MONITORING.read_text().splitlines()]
     assert set(fixed) in listed
+
+
+def test_a_starting_worker_gives_up_before_systemd_does() -> None:
+    unit = (ROOT / "systemd" / "devicevault-worker@.service").read_text()
+    (limit_s,) = re.findall(r"^TimeoutStartSec=(\d+)$", unit, re.MULTILINE)
+    assert WorkerSettings().start_timeout_s + 2 * BROKER_TIMEOUT_S < int(limit_s)
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in unit
 
 
 def test_every_alert_says_what_it_is_and_what_to_do() -> None:
