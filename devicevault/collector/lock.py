@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 #: Seconds a lock outlives its worker, and between two renewals.
 LIFETIME_S: Final = 30.0
 RENEWAL_S: Final = 10.0
+#: Seconds between two tries to give a lock back that Redis did not take.
+GIVE_BACK_S: Final = 1.0
 
 _TAKE: Final = """
 local holder = redis.call('GET', KEYS[1])
@@ -69,6 +71,8 @@ class DeviceLocks:
         self._take = redis.register_script(_TAKE)
         self._give_back = redis.register_script(_GIVE_BACK)
         self._held: set[Held] = set()
+        #: Locks Redis did not take back, and until when they may last (``time.monotonic``).
+        self._left: dict[Held, float] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -90,11 +94,17 @@ class DeviceLocks:
         return held
 
     def release(self, held: Held) -> None:
-        """Gives a lock back; while Redis does not answer, the lock ends by itself instead."""
+        """Gives a lock back; while Redis does not answer, again and again until the lock has ended by itself."""
         with held.talking:
             with self._changed:
                 self._held.discard(held)
-            self._give_back_key(held)
+            try:
+                self._give_back_key(held)
+            except ServiceUnavailable as error:
+                logger.warning("Lock %s can't be given back yet: %s", held.key, error)
+                with self._changed:
+                    self._left[held] = time.monotonic() + self._lifetime_ms / 1000
+                    self._changed.notify()
 
     def _take_key(self, held: Held) -> None:
         with unavailable(self._redis):
@@ -105,26 +115,45 @@ class DeviceLocks:
             raise kind(f"task {other} is collecting this device", "nothing to do; look at that task's result instead")
 
     def _give_back_key(self, held: Held) -> None:
-        try:
-            with unavailable(self._redis):
-                self._give_back(keys=[held.key], args=[held.task_id])
-        except ServiceUnavailable as error:
-            logger.warning("Lock %s was not given back and ends by itself: %s", held.key, error)
+        with unavailable(self._redis):
+            self._give_back(keys=[held.key], args=[held.task_id])
 
     def _renew_all(self) -> None:
+        renew_at = time.monotonic()
         while True:
             with self._changed:
-                while not self._held:
+                while not self._held and not self._left:
                     self._changed.wait()
-                now = time.monotonic()
-                renewable = [held for held in self._held if held.until > now]
-            for held in renewable:
-                try:
-                    self._renew(held)
-                except Exception:
-                    # One lock's trouble must not let every other lock of the process end.
-                    logger.exception("Lock %s could not be renewed", held.key)
-            time.sleep(self._renewal_s)
+            if time.monotonic() >= renew_at:
+                self._renew_held()
+                renew_at = time.monotonic() + self._renewal_s
+            self._give_back_left()
+            time.sleep(min(GIVE_BACK_S, self._renewal_s))
+
+    def _renew_held(self) -> None:
+        with self._changed:
+            now = time.monotonic()
+            renewable = [held for held in self._held if held.until > now]
+        for held in renewable:
+            try:
+                self._renew(held)
+            except Exception:
+                # One lock's trouble must not let every other lock of the process end.
+                logger.exception("Lock %s could not be renewed", held.key)
+
+    def _give_back_left(self) -> None:
+        """Tries once; a lock the same task has taken again meanwhile stays."""
+        with self._changed:
+            again = {(held.key, held.task_id) for held in self._held}
+            left = list(self._left.items())
+        for held, until in left:
+            try:
+                if (held.key, held.task_id) not in again and until > time.monotonic():
+                    self._give_back_key(held)
+            except ServiceUnavailable:
+                return  # Redis is away still.
+            with self._changed:
+                del self._left[held]
 
     def _renew(self, held: Held) -> None:
         try:

@@ -71,6 +71,18 @@ def test_after_its_horizon_a_lock_is_renewed_no_more(client: Redis) -> None:
     locks.release(held)
 
 
+def test_a_lock_redis_does_not_take_back_is_given_back_when_it_does(client: Redis) -> None:
+    locks = DeviceLocks(client)
+    held = locks.acquire("r1", "task-1", 60)
+    client.config_set("min-replicas-to-write", 1)  # Redis refuses every write
+    try:
+        locks.release(held)
+        assert client.exists(KEY)
+    finally:
+        client.config_set("min-replicas-to-write", 0)
+    wait_until(lambda: not client.exists(KEY), 10, or_say=lambda: f"{client.pttl(KEY)} ms left")
+
+
 def test_giving_back_does_not_touch_what_became_another_tasks_lock(client: Redis) -> None:
     locks = DeviceLocks(client)
     held = locks.acquire("r1", "task-1", 60)
