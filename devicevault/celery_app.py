@@ -90,6 +90,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "task_ignore_result": True,
         "worker_prefetch_multiplier": 1,
+        # After a reconnect Celery would let each thread that ends a task change the prefetch count and read the answer
+        # from the one connection all threads share: they take each other's answers, and the worker stands still.
+        "worker_enable_prefetch_count_reduction": False,
         # A session waits nearly all the time, so threads do; the deadline is the task's own.
         "worker_pool": "threads",
         "worker_concurrency": settings.worker.concurrency,
