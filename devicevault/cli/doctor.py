@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from devicevault.cli import current_config_path
-from devicevault.cli.console import console, print_json
+from devicevault.cli.console import console, print_json, visible
 from devicevault.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from devicevault.doctor import Finding
 
 STYLES: Final = {"ok": "green", "warning": "yellow", "fault": "bold red", "unknown": "dim"}
+#: Columns before what is said of a link.
+MARGIN: Final = 8
 
 
 @click.command()
@@ -55,11 +58,17 @@ def _findings() -> Iterator[Finding]:
 
 
 def _print(finding: Finding) -> None:
+    from rich.text import Text
+
     out = console()
-    out.print(f"{finding.state:<8}", style=STYLES[finding.state], end="")
-    out.print(f"{finding.check}: {finding.text}", soft_wrap=True)
-    if finding.fix:
-        out.print(f"{'':<8}→ {finding.fix}", soft_wrap=True)
+    # On a terminal the lines after the first are indented as it is; into a file or a pipe there is but one.
+    room = out.width - MARGIN if out.is_terminal else sys.maxsize
+    margin = Text(f"{finding.state:<{MARGIN}}", style=STYLES[finding.state])
+    for sentence in filter(None, (f"{finding.check}: {finding.text}", finding.fix and f"→ {finding.fix}")):
+        for line in Text(visible(sentence)).wrap(out, max(room, 1)):
+            line.rstrip()
+            out.print(margin, line, sep="", soft_wrap=True)
+            margin = Text(" " * MARGIN)
 
 
 def _described(finding: Finding) -> dict[str, str]:
