@@ -47,10 +47,13 @@ class Holds:
         self._thread: threading.Thread | None = None
 
     def watch(self, groups: Collection[str]) -> None:
-        """From now on looks every few seconds on behalf of these groups; the first look is done on return."""
+        """From now on looks every few seconds on behalf of these groups.
+
+        The first look is done on return; later, when Celery connects anew, its loop must not wait for Redis.
+        """
         self._groups = tuple(groups)
-        self.look()
         if self._thread is None:
+            self.look()
             self._thread = threading.Thread(target=self._run, name="holds", daemon=True)
             self._thread.start()
 

@@ -12,7 +12,7 @@ from devicevault import names
 from devicevault.doctor.finding import Finding, faults_of
 from devicevault.errors import DeviceVaultError
 from devicevault.settings import Settings
-from devicevault.steering import paused_groups
+from devicevault.steering import paused_groups, refused_logins
 from devicevault.stream import connect_redis, unavailable
 
 REDIS: Final = "Redis"
@@ -20,6 +20,7 @@ PERSISTENCE: Final = "Redis persistence"
 CONSUMER: Final = "consumer"
 DEAD: Final = "dead letters"
 PAUSED: Final = "paused groups"
+REFUSED: Final = "credentials"
 
 #: A batch is written within seconds; what was read and is not stored after this time is stuck.
 STUCK_AFTER_S: Final = 60
@@ -36,6 +37,7 @@ def look(settings: Settings) -> Iterator[Finding]:
             yield from _consumer(redis, settings.results_stream)
             yield from _dead_letters(redis, settings.results_stream + names.DEAD_LETTER_SUFFIX)
             yield from _paused(redis)
+            yield from _refused(redis, settings)
     except DeviceVaultError as error:
         yield from faults_of(REDIS, error)
         yield Finding.unknown(CONSUMER, "not looked at: Redis does not answer")
@@ -138,6 +140,19 @@ def _paused(redis: Redis) -> Iterator[Finding]:
             f"group {group} is paused, by {pause.by or 'somebody'} since {pause.since or 'some time'}",
             f"let its workers go on: devicevault resume {group}",
         )
+
+
+def _refused(redis: Redis, settings: Settings) -> Iterator[Finding]:
+    for key in sorted(map(_text, redis.scan_iter(match=names.REFUSED_PREFIX + "*", count=1000))):
+        group = key.removeprefix(names.REFUSED_PREFIX)
+        most = settings.for_group(group).ssh.max_refused_logins
+        for credential, count in refused_logins(redis, group).items():
+            if most and count >= most:
+                yield Finding.warning(
+                    REFUSED,
+                    f"group {group} stopped using credential {credential} after {count} refused logins in a row",
+                    f"see that it is right in the workers' credentials file, then: devicevault resume {group}",
+                )
 
 
 def _text(value: object) -> str:

@@ -13,13 +13,17 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from devicevault import steering
 from devicevault.collector.collect import CollectorContext, collect
 from devicevault.collector.logins import GroupLogins
 from devicevault.collector.pace import Pace
 from devicevault.collector.seal import Sealer
+from devicevault.credentials import Credential
 from devicevault.demo.fleet import Fleet, SimulatedDevice
+from devicevault.doctor.results import look
 from devicevault.errors import CollectionInterrupted
 from devicevault.messages import CollectResult
+from devicevault.settings import Settings, SshSettings
 from tests.collecting import CREDENTIALS, make_context, request_for
 
 TWO = CREDENTIALS + '[credentials.elsewhere]\nusername = "core"\npassword = "s3cret"\nnetworks = ["192.0.2.0/24"]\n'
@@ -120,6 +124,21 @@ def test_refusals_are_counted_over_all_workers_for_one_group_and_one_password(re
     assert device.refusals == 4
     told = str(redis.hgetall("refused:logins:default"))
     assert "correct" not in told
+
+
+@pytest.mark.services
+def test_doctor_names_the_credential_a_group_stopped_using_and_what_lifts_it(redis_url: str, tmp_path: Path) -> None:
+    settings = Settings(redis_url=redis_url, ssh=SshSettings(max_refused_logins=2))
+    with Redis.from_url(redis_url) as client:
+        logins = GroupLogins(client, Sealer(None, b"k" * 32))
+        for group, times in (("dmz", 2), ("branch", 1)):
+            for _ in range(times):
+                logins.refused(Credential("lab", "backup", "wrong"), group, 2)
+        told = [finding for finding in look(settings) if "refused logins" in finding.text]
+        assert [finding.text.split(" after")[0] for finding in told] == ["group dmz stopped using credential lab"]
+        assert "devicevault resume dmz" in told[0].fix
+        steering.resume_group(client, "dmz")
+        assert not any("refused logins" in finding.text for finding in look(settings))
 
 
 @pytest.mark.services
