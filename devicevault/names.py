@@ -50,7 +50,16 @@ FIELD_DEVICE_CONFIG: Final = "device_config"
 MESSAGE_VERSION: Final = 1
 
 #: Attributes of a log record (``extra=``) and the journal fields they become.
-JOURNAL_FIELDS: Final = {"device": "DEVICE", "task_id": "TASK_ID", "group": "GROUP", "run_id": "RUN_ID"}
+JOURNAL_FIELDS: Final = {
+    "device": "DEVICE",
+    "group": "GROUP",
+    "platform": "PLATFORM",
+    "task_id": "TASK_ID",
+    "run_id": "RUN_ID",
+    "status": "STATUS",
+    "error": "ERROR",
+    "duration_ms": "DURATION_MS",
+}
 
 
 def queue_for(group: str) -> str:

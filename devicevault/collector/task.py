@@ -294,7 +294,16 @@ def _unreadable(request: Any, task_id: str, worker: Worker, error: MalformedMess
 
 
 def _log(result: CollectResult) -> None:
-    extra = {"device": result.device, "task_id": result.task_id, "group": result.group, "run_id": result.run_id}
+    extra = {
+        "device": result.device,
+        "group": result.group,
+        "platform": result.platform,
+        "task_id": result.task_id,
+        "run_id": result.run_id,
+        "status": result.status,
+        "error": result.error,
+        "duration_ms": result.collection_duration_ms,
+    }
     size = sum(artifact.size for artifact in result.artifacts)
     told = f"{size} bytes in {result.collection_duration_ms} ms" if size else result.error_message
     level = logging.WARNING if result.status == Status.FAILURE else logging.INFO

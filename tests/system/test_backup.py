@@ -57,7 +57,7 @@ def test_the_journal_finds_the_device_through_both_daemons(started: Machine) -> 
     entries = started.run("journalctl", "--quiet", "--output=verbose", f"DEVICE={DEVICE}", "--unit=devicevault-*")
     for field in (f"_SYSTEMD_UNIT={WORKER}.service", f"_SYSTEMD_UNIT={CONSUMER}.service", f"GROUP={vault.GROUP}"):
         assert field in entries
-    for field in ("TASK_ID=", "RUN_ID=", "PRIORITY=6"):
+    for field in ("TASK_ID=", "RUN_ID=", "PLATFORM=cisco_ios", "STATUS=success", "DURATION_MS=", "PRIORITY=6"):
         assert field in entries
 
 

@@ -26,6 +26,7 @@ from devicevault.daemons.service import (
     watchdog_interval_s,
 )
 from devicevault.errors import ExitCode, ServiceUnavailable
+from devicevault.names import JOURNAL_FIELDS
 from devicevault.settings import Settings
 
 
@@ -158,15 +159,13 @@ def test_the_journal_gets_fields_to_search_by_and_no_password(tmp_path: Path) ->
         record = logging.LogRecord(
             "x", logging.WARNING, "/a.py", 7, "%s is away", ("redis://u:geheim@host/1",), None, "f"
         )
-        record.__dict__.update(device="core-sw1", task_id="t-1", group="dmz", run_id="r-1", secret="geheim")
+        about = dict.fromkeys(JOURNAL_FIELDS, "told") | {"device": "core-sw1", "duration_ms": "812"}
+        record.__dict__.update(about, secret="geheim")
         handler.emit(record)
         datagram = journald.recv(65536)
     assert b"geheim" not in datagram
     fields = journal_fields(datagram)
-    assert fields["DEVICE"] == "core-sw1"
-    assert fields["TASK_ID"] == "t-1"
-    assert fields["GROUP"] == "dmz"
-    assert fields["RUN_ID"] == "r-1"
+    assert {name: fields[field] for name, field in JOURNAL_FIELDS.items()} == about
     assert fields["PRIORITY"] == "4"
     assert fields["SYSLOG_IDENTIFIER"] == "devicevault-worker"
     assert fields["MESSAGE"].endswith("is away")
