@@ -92,16 +92,16 @@ def test_when_no_credential_fits_the_refused_one_is_told_before_the_unfit(tmp_pa
 
 
 @pytest.fixture
-def redis(redis_url: str) -> Iterator[Redis]:
+def client(redis_url: str) -> Iterator[Redis]:
     with Redis.from_url(redis_url) as client:
         yield client
 
 
 @pytest.mark.services
-def test_a_few_bad_devices_do_not_stop_the_rest(redis: Redis, tmp_path: Path) -> None:
+def test_a_few_bad_devices_do_not_stop_the_rest(client: Redis, tmp_path: Path) -> None:
     """One success ends the row of refusals."""
     sealer = Sealer(None, b"k" * 32)
-    context = replace(make_context(tmp_path, max_refused_logins=3), logins=GroupLogins(redis, sealer))
+    context = replace(make_context(tmp_path, max_refused_logins=3), logins=GroupLogins(client, sealer))
     devices = [SimulatedDevice(f"r{n}", fault="refuse_auth" if n % 3 else "") for n in range(12)]
     with Fleet(devices) as fleet:
         results = [collect(request_for(fleet, device), context) for device in devices]
@@ -109,10 +109,10 @@ def test_a_few_bad_devices_do_not_stop_the_rest(redis: Redis, tmp_path: Path) ->
 
 
 @pytest.mark.services
-def test_refusals_are_counted_over_all_workers_for_one_group_and_one_password(redis: Redis, tmp_path: Path) -> None:
+def test_refusals_are_counted_over_all_workers_for_one_group_and_one_password(client: Redis, tmp_path: Path) -> None:
     sealer = Sealer(None, b"k" * 32)
     first, second = (
-        replace(make_context(tmp_path, max_refused_logins=2), logins=GroupLogins(redis, sealer)) for _ in range(2)
+        replace(make_context(tmp_path, max_refused_logins=2), logins=GroupLogins(client, sealer)) for _ in range(2)
     )
     device = SimulatedDevice("r1", fault="refuse_auth")
     with Fleet([device]) as fleet:
@@ -122,7 +122,7 @@ def test_refusals_are_counted_over_all_workers_for_one_group_and_one_password(re
         renewed = make_context(tmp_path, CREDENTIALS.replace("horse", "mule"), max_refused_logins=2)
         assert collect(request_for(fleet, device), replace(renewed, logins=first.logins)).error == "auth"
     assert device.refusals == 4
-    told = str(redis.hgetall("refused:logins:default"))
+    told = str(client.hgetall("refused:logins:default"))
     assert "correct" not in told
 
 
@@ -142,8 +142,8 @@ def test_doctor_names_the_credential_a_group_stopped_using_and_what_lifts_it(red
 
 
 @pytest.mark.services
-def test_a_groups_sessions_begin_at_its_pace_over_all_its_workers(redis: Redis) -> None:
-    workers = [Pace(redis), Pace(redis)]
+def test_a_groups_sessions_begin_at_its_pace_over_all_its_workers(client: Redis) -> None:
+    workers = [Pace(client), Pace(client)]
     begun: list[float] = []
 
     def begin(number: int) -> None:
@@ -157,9 +157,9 @@ def test_a_groups_sessions_begin_at_its_pace_over_all_its_workers(redis: Redis) 
 
 
 @pytest.mark.services
-def test_a_turn_that_is_too_far_off_gives_the_task_back(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_turn_that_is_too_far_off_gives_the_task_back(client: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devicevault.collector.pace.GIVE_BACK_S", 0.01)
-    pace = Pace(redis)
+    pace = Pace(client)
     pace.wait("dmz", 0.01, threading.Event())
     with pytest.raises(CollectionInterrupted, match=r"0\.01 sessions a second"):
         pace.wait("dmz", 0.01, threading.Event())
