@@ -34,7 +34,7 @@ CONSUMERS: Final = ("first", "second")
 DEADLINE_S: Final = 10
 ATTEMPTS: Final = 2
 #: Long enough for a session with all its attempts, short enough for a test: what a Redis broker waits for a task.
-ACKNOWLEDGED_WITHIN_S: Final = 90
+ACKNOWLEDGED_WITHIN_S: Final = 60
 
 
 @dataclass(frozen=True)
