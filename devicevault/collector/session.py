@@ -167,7 +167,7 @@ class Session:
     def _read_marked(self, source: ArtifactSource, command: str) -> Reading | None:
         """The artifact up to the mark the device was made to write; None where the device takes no such command."""
         complete = self._platform.complete
-        typed = complete.mark_with.format(command=command)
+        typed = complete.mark_with.replace("{command}", command)
         original, lines = self._ask(typed)
         text = decode(original)
         begins = complete.begins_with is None or complete.begins_with.match(without_preamble(self._platform, text))
@@ -183,7 +183,7 @@ class Session:
             if complaint is not None:
                 self._steps.warning(f"{complaint.problem}; reading once more")
                 reading = self._read_once(reading.source, command)
-            count = count_in(self._platform, self.ask(self._platform.complete.count_with.format(command=command)))
+            count = count_in(self._platform, self.ask(self._platform.complete.count_with.replace("{command}", command)))
             if count is None:
                 break
             try:
