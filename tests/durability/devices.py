@@ -24,6 +24,8 @@ WHOLE: Final = ("", "", "slow")
 #: What hinders a backup for some seconds, and what ends it at once.
 HANGING: Final = ("stall", "no_banner", "auth_hang", "no_prompt")
 FAILING: Final = ("cut", "close", "empty", "error_text", "hang_up", "refuse_auth", "flood", UNPLUGGED)
+#: Those of them that hinder a login only: who is logged in already is shown the whole configuration.
+AT_THE_DOOR: Final = ("no_banner", "auth_hang", "no_prompt", "hang_up", "refuse_auth", UNPLUGGED)
 #: Kilobytes a configuration begins with, and gains with each change: it never shrinks, which would be suspect.
 FIRST_KB: Final = 2
 GAIN_KB: Final = 0.5
@@ -43,7 +45,13 @@ class State:
 
     @property
     def is_whole(self) -> bool:
+        """Whether a backup that begins now succeeds."""
         return self.fault in WHOLE
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether a session shows the whole configuration."""
+        return self.is_whole or self.fault in AT_THE_DOOR
 
 
 @dataclass(frozen=True)

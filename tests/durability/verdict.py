@@ -92,9 +92,9 @@ def untrue(records: Records, stage: Stage) -> list[str]:
             continue
         began, ended = session_of(row)
         states = device_of(stage, row).held_between(began - SLACK_S, ended + SLACK_S)
-        whole = {state.digest for state in states if state.is_whole}
+        whole = {state.digest for state in states if state.shows_all}
         digests = [artifact["digest"] for artifact in row.artifacts]
-        if not whole:
+        if not any(state.is_whole for state in states):
             faults = ", ".join(state.fault for state in states)
             wrong.append(f"{row.device_name}: task {row.task_id} is a success, but the device had: {faults}")
         elif len(digests) != 1 or digests[0] not in whole:
@@ -121,7 +121,7 @@ def wrongly_kept(store: Store, stage: Stage) -> list[str]:
             watched = stage.fleet[device.name]
             assert isinstance(watched, RememberingDevice)
             digest = _digest(zlib.decompress(config.compressed))
-            if digest not in {state.digest for state in watched.states if state.is_whole}:
+            if digest not in {state.digest for state in watched.states if state.shows_all}:
                 wrong.append(f"{place}: the device never held this text")
             number, last = before.get(device.id, (0, ""))
             if revision.number != number + 1 or digest == last:
