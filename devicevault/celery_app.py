@@ -60,6 +60,10 @@ class Application(Celery):  # type: ignore[misc]  # Celery is untyped
             if context is not None and context.find_root().command.name == "celery":
                 raise _Unconfigured(str(error)) from None
             raise
+        if not settings.has_amqp_broker:
+            from devicevault import redis_broker
+
+            redis_broker.install()
         self.config_from_object(configuration(settings))
 
 
@@ -104,6 +108,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_timeout": BROKER_TIMEOUT_S,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A Redis that refuses to write, its memory or disk being full, is away as well. To RabbitMQ, which refuses a
+        # queue of other arguments, asking again and again would be no answer.
+        "broker_channel_error_retry": not settings.has_amqp_broker,
         "broker_transport_options": transport_options(settings),
     }
 
