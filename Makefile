@@ -11,11 +11,12 @@ SDIST_LOCK := packaging/requirements-sdist.lock
 TEST_PACKAGES := redis-server rabbitmq-server postgresql openssh-server frr
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint check lock clean
+.PHONY: help venv demo test soak lint check lock clean
 
 help:
 	@echo 'make demo    see it all work on a simulated fleet, in under a minute'
 	@echo 'make test    every test, with real servers (installed through apt when missing)'
+	@echo 'make soak    the large campaign of faults, as root; SOAK="--broker redis" for another one'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make check   lint, and the tests that need no servers'
 	@echo 'make venv    the virtual environment in $(VENV)'
@@ -41,7 +42,13 @@ demo: venv
 test: venv
 	@packaging/ensure-packages $(TEST_PACKAGES)
 	$(BIN)/pytest -m 'not services' -n auto $(PYTEST_ARGS)
-	CI=true $(BIN)/pytest -m services $(PYTEST_ARGS)
+	CI=true $(BIN)/pytest -m 'services and not durability' $(PYTEST_ARGS)
+# Side by side: a campaign of faults waits most of the time.
+	CI=true $(BIN)/pytest -m durability -n 2 $(PYTEST_ARGS)
+
+soak: venv
+	@packaging/ensure-packages $(TEST_PACKAGES)
+	$(BIN)/python -m tests.durability $(SOAK)
 
 lint: venv
 	$(BIN)/ruff check .
