@@ -170,14 +170,14 @@ def _judge(report: Report, stage: Stage, asker: Asker, records: Records) -> None
     report.attached = len(records.attachments)
     report.statuses = Counter(row.status for row in records.rows)
     report.attempts = sum(row.attempt for row in records.rows if row.started_at)
-    report.visits = verdict.visits(stage)
+    report.visits = verdict.visits(stage.fleet)
     report.restarts = sum(unit.starts - 1 for unit in stage.units)
-    report.not_collected = verdict.not_collected(records, stage)
+    report.not_collected = verdict.not_collected(records, stage.fleet)
     report.wrong |= {
         "requests without their one final row": verdict.without_their_final_row(records, asker.accepted),
-        "successes that are not what the device held, whole": verdict.untrue(records, stage),
+        "successes that are not what the device held, whole": verdict.untrue(records, stage.fleet),
         "devices visited more often than their attempts say": verdict.visited_too_often(
-            records, stage, report.suffered
+            records, stage.fleet, report.suffered
         ),
         "faults not recovered from within their bound": verdict.not_recovered(report.suffered),
         "secrets seen": verdict.secrets_seen(stage),

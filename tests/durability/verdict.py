@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 from redis import Redis
@@ -17,6 +16,7 @@ from sqlalchemy import select
 from devicevault import names
 from devicevault.collector.normalise import normalise
 from devicevault.collector.seal import Opener
+from devicevault.demo.fleet import Fleet
 from devicevault.messages import Status
 from devicevault.platforms import Platforms
 from devicevault.store import Store
@@ -84,14 +84,14 @@ def without_their_final_row(records: Records, accepted: Iterable[Asked]) -> list
     return wrong + [f"{row.device_name}: task {row.task_id} is queued still" for row in waiting]
 
 
-def untrue(records: Records, stage: Stage) -> list[str]:
+def untrue(records: Records, fleet: Fleet) -> list[str]:
     """Each success holds what its device held at the time, whole."""
     wrong: list[str] = []
     for row in records.rows:
         if row.status != Status.SUCCESS:
             continue
         began, ended = session_of(row)
-        states = device_of(stage, row).held_between(began - SLACK_S, ended + SLACK_S)
+        states = device_of(fleet, row).held_between(began - SLACK_S, ended + SLACK_S)
         whole = {state.digest for state in states if state.shows_all}
         digests = [artifact["digest"] for artifact in row.artifacts]
         if not any(state.is_whole for state in states):
@@ -139,7 +139,7 @@ def wrongly_kept(store: Store, stage: Stage) -> list[str]:
     return wrong
 
 
-def visited_too_often(records: Records, stage: Stage, suffered: Sequence[Suffered]) -> list[str]:
+def visited_too_often(records: Records, fleet: Fleet, suffered: Sequence[Suffered]) -> list[str]:
     """A device is logged into no more often than its rows' attempts say.
 
     A visit that was under way while a task could be given to a worker again, by a worker's or the broker's end, may
@@ -151,7 +151,7 @@ def visited_too_often(records: Records, stage: Stage, suffered: Sequence[Suffere
         attempts[row.device_name] += row.attempt if row.started_at else (row.error == "internal")
     windows = [(one.began - SLACK_S, one.ended + SLACK_S) for one in suffered if one.kind.redelivers]
     wrong: list[str] = []
-    for device in _fleet(stage):
+    for device in _devices(fleet):
         counting = [
             visit
             for visit in device.visits
@@ -176,14 +176,16 @@ def not_recovered(suffered: Iterable[Suffered]) -> list[str]:
 def secrets_seen(stage: Stage) -> list[str]:
     """No secret stands in Redis, in a broker, in the database or in a log."""
     secrets = [PASSWORD, ENABLE]
-    for device in _fleet(stage)[:SEARCHED_DEVICES]:
+    for device in _devices(stage.fleet)[:SEARCHED_DEVICES]:
         secrets += device.secrets
+    return found_in(_everything_kept(stage), secrets)
+
+
+def found_in(places: Iterable[tuple[str, bytes]], secrets: Iterable[str]) -> list[str]:
+    """Which secret stands in which place."""
     wanted = [secret.encode() for secret in secrets]
     return [
-        f"{secret.decode()!r} stands in {place}"
-        for place, content in _everything_kept(stage)
-        for secret in wanted
-        if secret in content
+        f"{secret.decode()!r} stands in {place}" for place, content in places for secret in wanted if secret in content
     ]
 
 
@@ -221,12 +223,12 @@ def ended_by_themselves(stage: Stage) -> list[str]:
     return [f"{exit_.daemon}: {exit_.reason}" for unit in stage.units for exit_ in unit.exits]
 
 
-def not_collected(records: Records, stage: Stage) -> list[str]:
+def not_collected(records: Records, fleet: Fleet) -> list[str]:
     """Rows of devices that were whole all the time, and were not backed up all the same."""
     found = []
     for row in records.rows:
         ended = row.recorded_at or row.requested_at
-        states = device_of(stage, row).held_between(row.requested_at.timestamp(), ended.timestamp())
+        states = device_of(fleet, row).held_between(row.requested_at.timestamp(), ended.timestamp())
         if row.status != Status.SUCCESS and all(state.is_whole for state in states):
             found.append(f"{row.device_name}: {row.status}: {row.error}: {row.error_message}")
     return found
@@ -238,23 +240,20 @@ def session_of(row: DeviceBackupResult) -> tuple[float, float]:
     return began, began + row.collection_duration_ms / 1000
 
 
-def device_of(stage: Stage, row: DeviceBackupResult) -> RememberingDevice:
-    device = stage.fleet[row.device_name]
+def device_of(fleet: Fleet, row: DeviceBackupResult) -> RememberingDevice:
+    device = fleet[row.device_name]
     assert isinstance(device, RememberingDevice)
     return device
 
 
-def visits(stage: Stage) -> int:
-    return sum(len(device.visits) for device in _fleet(stage))
+def visits(fleet: Fleet) -> int:
+    """Sessions all devices saw."""
+    return sum(len(device.visits) for device in _devices(fleet))
 
 
-def _fleet(stage: Stage) -> list[RememberingDevice]:
-    return [device for device in stage.fleet if isinstance(device, RememberingDevice)]
+def _devices(fleet: Fleet) -> list[RememberingDevice]:
+    return [device for device in fleet if isinstance(device, RememberingDevice)]
 
 
 def _digest(text: bytes) -> str:
     return "sha256:" + hashlib.sha256(text).hexdigest()
-
-
-def logs_of(folder: Path) -> str:
-    return "\n".join(path.read_text(errors="replace") for path in sorted(folder.glob("*.log")))
