@@ -33,7 +33,7 @@ class Channel(kombu_redis.Channel):
     QoS = QoS
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
-        if self.connection.client is None:
+        if self.connection is None or self.connection.client is None:
             # kombu would raise AttributeError, which Celery does not take for a broken connection.
             raise RedisConnectionError("the connection to the broker was closed")
         return super()._get_pool(asynchronous)  # type: ignore[no-untyped-call]
