@@ -22,6 +22,9 @@ from tests.servers import Process
 
 #: Seconds a fault lasts: at least, and at most. A killed daemon is started again by its supervisor, not by us.
 LASTS_S: Final = (1.5, 5.0)
+#: Some last longer than a client of Redis, a sender to RabbitMQ or a session waits for an answer.
+LONG_SHARE: Final = 0.15
+LONG_LASTS_S: Final = (11.0, 17.0)
 #: Seconds from a fault's end until every worker has collected anew, both consumers read, and the results are stored.
 DAEMON_BOUND_S: Final = 60
 #: Celery was seen to need up to 36 s to consume again after RabbitMQ was back, and looks for the tasks a Redis
@@ -102,7 +105,8 @@ def schedule(kinds: Sequence[Kind], count: int, chance: random.Random) -> list[K
 
 
 def _last(chance: random.Random) -> None:
-    time.sleep(chance.uniform(*LASTS_S))
+    is_long = chance.random() < LONG_SHARE
+    time.sleep(chance.uniform(*(LONG_LASTS_S if is_long else LASTS_S)))
 
 
 def _killed(units: Callable[[Stage], Sequence[Unit]]) -> Break:
