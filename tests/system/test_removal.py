@@ -22,7 +22,7 @@ def used(machine: Machine, package: Path) -> Iterator[Machine]:
     machine.install(package)
     with simulated_devices(machine, {DEVICE: {"platform": "cisco_ios"}}) as ports:
         vault.write_devices(machine, ports)
-        vault.start(machine, *vault.DAEMONS)
+        vault.start(machine, *vault.START_ORDER)
         machine.run("devicevault", "collect", DEVICE, "--wait", "--timeout", "60")
         machine.run("systemctl", "enable", *vault.DAEMONS, "devicevault.target")
         yield machine

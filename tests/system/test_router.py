@@ -16,7 +16,7 @@ def test_a_frr_router_is_backed_up_whole(machine: Machine, package: Path) -> Non
     vault.write_devices(machine, {"edge-r1": 22}, platform="frr")
     credentials = machine.path("/etc/devicevault/credentials.toml")
     credentials.write_text(credentials.read_text().replace('"backup"', '"backup-user"'))
-    vault.start(machine, *vault.DAEMONS)
+    vault.start(machine, *vault.START_ORDER)
     before = machine.run("vtysh", "-c", "show running-config")
     machine.run("devicevault", "collect", "edge-r1", "--wait", "--timeout", "60")
     shown = machine.run("devicevault", "show", "edge-r1")

@@ -13,7 +13,7 @@ from tests.system.machine import Machine
 
 WORKERS = ("devicevault-worker@dmz", "devicevault-worker@branch")
 CONSUMER = "devicevault-consumer"
-RUNNING = (*WORKERS, CONSUMER)
+RUNNING = (CONSUMER, *WORKERS)
 STOPPED = "devicevault-worker@lab"
 #: apt may not wait for a broker.
 UPGRADED_WITHIN_S = 60

@@ -12,6 +12,8 @@ GROUP = "dmz"
 PASSWORD = "correct horse"
 #: The daemons of one host that collects a group for itself.
 DAEMONS = (f"devicevault-worker@{GROUP}", "devicevault-consumer")
+#: The consumer first: at its first start it makes the keys that a worker does not start without.
+START_ORDER = tuple(reversed(DAEMONS))
 
 READY_WITHIN_S = 60
 
@@ -28,8 +30,9 @@ def write_devices(machine: Machine, ports: Mapping[str, int], platform: str = "c
 
 
 def start(machine: Machine, *units: str) -> None:
-    """``systemctl start``, which returns once each is ready."""
-    machine.run("systemctl", "start", *units, within_s=READY_WITHIN_S)
+    """``systemctl start`` one after the other, each of which returns once the unit is ready."""
+    for unit in units:
+        machine.run("systemctl", "start", unit, within_s=READY_WITHIN_S)
 
 
 def history(machine: Machine, device: str) -> Any:
