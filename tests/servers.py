@@ -48,6 +48,18 @@ def free_port() -> int:
         return port
 
 
+@contextmanager
+def reserved(port: int = 0) -> Iterator[int]:
+    """A port of 127.0.0.1 that no other process is given by chance while the block lasts.
+
+    Nobody listens there yet; whoever sets SO_REUSEADDR, as servers do, may.
+    """
+    with socket.socket() as placeholder:
+        placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        placeholder.bind(("127.0.0.1", port))
+        yield placeholder.getsockname()[1]
+
+
 def accepts(port: int) -> bool:
     """Whether something listens on 127.0.0.1."""
     with socket.socket() as client:

@@ -154,8 +154,14 @@ class _Port:
 
     device: SimulatedDevice
     host_key: asyncssh.SSHKey
-    number: int = 0
     listener: asyncio.Task[None] | None = None
+    #: Bound and never listening: no other process is given the port while the device is unplugged.
+    reservation: socket.socket = field(default_factory=socket.socket)
+
+    @property
+    def number(self) -> int:
+        number: int = self.reservation.getsockname()[1]
+        return number
 
 
 def _new_host_key(device: SimulatedDevice) -> asyncssh.SSHKey:
@@ -177,7 +183,9 @@ class Fleet:
 
     def __enter__(self) -> Fleet:
         self._thread.start()
-        for name in self._ports:
+        for name, port in self._ports.items():
+            port.reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            port.reservation.bind((self.address, 0))
             self.plug(name)
         return self
 
@@ -229,7 +237,6 @@ class Fleet:
     async def _listen(self, port: _Port) -> None:
         listening = socket.create_server((self.address, port.number), backlog=512)
         listening.setblocking(False)
-        port.number = listening.getsockname()[1]
         port.listener = asyncio.create_task(self._accept(port, listening))
 
     async def _accept(self, port: _Port, listening: socket.socket) -> None:
@@ -280,6 +287,7 @@ class Fleet:
     async def _end(self) -> None:
         for port in self._ports.values():
             await self._close(port)
+            port.reservation.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()

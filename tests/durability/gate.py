@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Final
 
-from tests.servers import free_port
+from tests.servers import reserved
 
 PIECE: Final = 65536
 
@@ -19,7 +19,8 @@ class Gate:
 
     def __init__(self, target: int) -> None:
         self.target = target
-        self.port = free_port()
+        self._reservation = reserved()
+        self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"gate-{target}", daemon=True)
         self._flowing = asyncio.Event()
@@ -27,6 +28,7 @@ class Gate:
         self._writers: set[asyncio.StreamWriter] = set()
 
     def __enter__(self) -> Gate:
+        self.port = self._reservation.__enter__()
         self._thread.start()
         self._flowing.set()
         self._in_loop(self._listen())
@@ -39,6 +41,7 @@ class Gate:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+        self._reservation.__exit__(kind, error, trace)
 
     def silence(self) -> None:
         """Let nothing through in either direction; connections stay, and new ones are accepted and not answered."""

@@ -18,7 +18,7 @@ from redis import Redis
 from tests.durability.gate import Gate
 from tests.durability.stage import Stage
 from tests.durability.supervisor import Unit
-from tests.servers import Process
+from tests.servers import Process, reserved
 
 #: Seconds a fault lasts: at least, and at most. A killed daemon is started again by its supervisor, not by us.
 LASTS_S: Final = (1.5, 5.0)
@@ -173,11 +173,12 @@ def _database_gate(stage: Stage) -> Gate:
 def _rabbitmq_killed(stage: Stage, chance: random.Random) -> Iterator[None]:
     assert stage.rabbitmq is not None
     stage.rabbitmq.kill()
-    try:
-        yield
-        _last(chance)
-    finally:
-        stage.rabbitmq.start()
+    with reserved(stage.rabbitmq.port):
+        try:
+            yield
+            _last(chance)
+        finally:
+            stage.rabbitmq.start()
 
 
 @contextmanager
@@ -191,11 +192,12 @@ def _rabbitmq_frozen(stage: Stage, chance: random.Random) -> Iterator[None]:
 @contextmanager
 def _redis_killed(stage: Stage, chance: random.Random) -> Iterator[None]:
     stage.redis.kill()
-    try:
-        yield
-        _last(chance)
-    finally:
-        stage.redis.start()
+    with reserved(stage.redis.port):
+        try:
+            yield
+            _last(chance)
+        finally:
+            stage.redis.start()
 
 
 @contextmanager
@@ -263,11 +265,12 @@ def _database_disk_full(stage: Stage, chance: random.Random) -> Iterator[None]:
 def _postgresql_stopped(stage: Stage, chance: random.Random) -> Iterator[None]:
     assert stage.postgresql is not None
     stage.postgresql.stop()
-    try:
-        yield
-        _last(chance)
-    finally:
-        stage.postgresql.start()
+    with reserved(stage.postgresql.port):
+        try:
+            yield
+            _last(chance)
+        finally:
+            stage.postgresql.start()
 
 
 @contextmanager
@@ -275,8 +278,9 @@ def _postgresql_crashed(stage: Stage, chance: random.Random) -> Iterator[None]:
     assert stage.postgresql is not None
     # Without a checkpoint, as after a crash. kill -9 of the postmaster alone would leave its children behind.
     stage.postgresql.process.stop(signal.SIGQUIT)
-    try:
-        yield
-        _last(chance)
-    finally:
-        stage.postgresql.start()
+    with reserved(stage.postgresql.port):
+        try:
+            yield
+            _last(chance)
+        finally:
+            stage.postgresql.start()
