@@ -175,10 +175,11 @@ def test_a_task_whose_worker_was_killed_in_session_ends_as_a_success(
 def test_a_task_that_kills_its_worker_is_given_up_and_the_innocent_are_done(
     tmp_path: Path, broker_url: str, redis_url: str
 ) -> None:
-    host = made(tmp_path, broker_url, redis_url, SHORT + "[groups.dmz.worker]\nmax_deliveries = 2\n")
+    host = made(tmp_path, broker_url, redis_url, SHORT + "[groups.dmz.worker]\nmax_deliveries = 3\n")
     host.send("culprit", options={"delay_s": 20})
     host.send("innocent", options={"delay_s": 1})
-    for _ in range(2):
+    # Begun side by side, the innocent may die with the culprit; the third time each has its own turn.
+    for _ in range(3):
         with host.running(*WORKER) as worker:
             wait_until(lambda: bool(host.redis.exists(names.lock_for("culprit"))), 40, or_say=host.log)
             worker.kill()
@@ -187,7 +188,7 @@ def test_a_task_that_kills_its_worker_is_given_up_and_the_innocent_are_done(
     with host.running(*WORKER):
         results = {result.device: result for result in host.results(2, within_s=60)}
     assert (results["culprit"].status, results["culprit"].error) == ("failure", "internal")
-    assert "2 times a worker died" in results["culprit"].error_message
+    assert "3 times a worker died" in results["culprit"].error_message
     assert results["innocent"].status == "success"
 
 
