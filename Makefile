@@ -41,7 +41,7 @@ demo: venv
 
 test: venv
 	@packaging/ensure-packages $(TEST_PACKAGES)
-	$(BIN)/pytest -m 'not services' -n auto $(PYTEST_ARGS)
+	$(BIN)/pytest -m 'not services and not system' -n auto $(PYTEST_ARGS)
 	CI=true $(BIN)/pytest -m 'services and not durability' $(PYTEST_ARGS)
 # Side by side: a campaign of faults waits most of the time.
 	CI=true $(BIN)/pytest -m durability -n 2 $(PYTEST_ARGS)
@@ -56,7 +56,7 @@ lint: venv
 	$(BIN)/mypy
 
 check: lint
-	$(BIN)/pytest -m 'not services' -n auto $(PYTEST_ARGS)
+	$(BIN)/pytest -m 'not services and not system' -n auto $(PYTEST_ARGS)
 
 # With Debian 12's own Python, the oldest in use: it needs async-timeout, which later ones do without.
 lock:
