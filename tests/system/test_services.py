@@ -84,16 +84,20 @@ def test_a_consumer_without_redis_waits_and_says_for_what(started: Machine) -> N
 def test_a_reload_reads_the_files_anew_in_the_same_process(started: Machine, unit: str) -> None:
     pid = started.property(unit, "MainPID")
     started.run("systemctl", "reload", unit)
-    assert (started.property(unit, "MainPID"), started.is_active(unit)) == (pid, True)
+    started.wait_until(lambda: started.is_active(unit), 30, "it has reloaded")
+    assert started.property(unit, "MainPID") == pid
 
 
 def test_a_wrong_file_changes_nothing_at_a_reload(started: Machine) -> None:
     wrong = started.path("/etc/devicevault/config.d/wrong.toml")
     wrong.write_text("[worker]\nconcurency = 5\n")
     started.run("systemctl", "reload", WORKER)
+    # The worker reads after it got the signal, which is all that `systemctl reload` waits for.
+    started.wait_until(
+        lambda: any("concurency" in line for line in started.journal(f"--unit={WORKER}")), 30, "the worker tells"
+    )
     wrong.unlink()
-    assert started.is_active(WORKER)
-    assert "concurency" in "\n".join(started.journal(f"--unit={WORKER}"))
+    started.wait_until(lambda: started.is_active(WORKER), 30, "it goes on")
     collect(started, FAST)
 
 
