@@ -18,7 +18,7 @@ from redis import Redis
 from tests.durability.gate import Gate
 from tests.durability.stage import Stage
 from tests.durability.supervisor import Unit
-from tests.servers import Process, reserved
+from tests.servers import Process, accepts, reserved, wait_until
 
 #: Seconds a fault lasts: at least, and at most. A killed daemon is started again by its supervisor, not by us.
 LASTS_S: Final = (1.5, 5.0)
@@ -31,6 +31,8 @@ DAEMON_BOUND_S: Final = 60
 #: broker was to give back only every few seconds.
 BROKER_BOUND_S: Final = 90
 SERVICE_BOUND_S: Final = 60
+#: Seconds for a killed server's processes to be gone.
+GONE_WITHIN_S: Final = 15
 
 Break = Callable[[Stage, random.Random], AbstractContextManager[None]]
 
@@ -170,10 +172,19 @@ def _database_gate(stage: Stage) -> Gate:
 
 
 @contextmanager
+def _port_kept(port: int) -> Iterator[None]:
+    """While a server is down, no other process is given its port."""
+    # The last of its processes takes a moment to die.
+    wait_until(lambda: not accepts(port), GONE_WITHIN_S, or_say=lambda: f"somebody still listens at port {port}")
+    with reserved(port):
+        yield
+
+
+@contextmanager
 def _rabbitmq_killed(stage: Stage, chance: random.Random) -> Iterator[None]:
     assert stage.rabbitmq is not None
     stage.rabbitmq.kill()
-    with reserved(stage.rabbitmq.port):
+    with _port_kept(stage.rabbitmq.port):
         try:
             yield
             _last(chance)
@@ -192,7 +203,7 @@ def _rabbitmq_frozen(stage: Stage, chance: random.Random) -> Iterator[None]:
 @contextmanager
 def _redis_killed(stage: Stage, chance: random.Random) -> Iterator[None]:
     stage.redis.kill()
-    with reserved(stage.redis.port):
+    with _port_kept(stage.redis.port):
         try:
             yield
             _last(chance)
@@ -265,7 +276,7 @@ def _database_disk_full(stage: Stage, chance: random.Random) -> Iterator[None]:
 def _postgresql_stopped(stage: Stage, chance: random.Random) -> Iterator[None]:
     assert stage.postgresql is not None
     stage.postgresql.stop()
-    with reserved(stage.postgresql.port):
+    with _port_kept(stage.postgresql.port):
         try:
             yield
             _last(chance)
@@ -278,7 +289,7 @@ def _postgresql_crashed(stage: Stage, chance: random.Random) -> Iterator[None]:
     assert stage.postgresql is not None
     # Without a checkpoint, as after a crash. kill -9 of the postmaster alone would leave its children behind.
     stage.postgresql.process.stop(signal.SIGQUIT)
-    with reserved(stage.postgresql.port):
+    with _port_kept(stage.postgresql.port):
         try:
             yield
             _last(chance)
