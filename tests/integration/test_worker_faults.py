@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,16 +173,20 @@ def test_a_task_whose_worker_was_killed_in_session_ends_as_a_success(
     assert (result.task_id, result.status) == (request.task_id, "success")
 
 
+def was_begun(host: WorkerHost, task_id: str, times: int) -> bool:
+    return int(host.redis.get(names.BEGUN_PREFIX + task_id) or 0) == times
+
+
 def test_a_task_that_kills_its_worker_is_given_up_and_the_innocent_are_done(
     tmp_path: Path, broker_url: str, redis_url: str
 ) -> None:
     host = made(tmp_path, broker_url, redis_url, SHORT + "[groups.dmz.worker]\nmax_deliveries = 3\n")
-    host.send("culprit", options={"delay_s": 20})
+    culprit = host.send("culprit", options={"delay_s": 20}).task_id
     host.send("innocent", options={"delay_s": 1})
     # Begun side by side, the innocent may die with the culprit; the third time each has its own turn.
-    for _ in range(3):
+    for times in range(1, 4):
         with host.running(*WORKER) as worker:
-            wait_until(lambda: bool(host.redis.exists(names.lock_for("culprit"))), 40, or_say=host.log)
+            wait_until(partial(was_begun, host, culprit, times), 40, or_say=host.log)
             worker.kill()
             worker.wait()
         host.redis.delete(names.lock_for("culprit"))
