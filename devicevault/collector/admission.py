@@ -59,13 +59,20 @@ class Admission:
             done, cancelled, paused, begun = pipeline.execute()
         return Standing(bool(done), bool(cancelled), bool(paused), int(begun or 0))
 
-    def begin(self, task_id: str, *, keep_s: float) -> None:
-        """The task is begun. This is forgotten after ``keep_s`` seconds, when the broker must have given it again."""
+    def begin(self, task_id: str, *, keep_s: float) -> bool:
+        """The task is begun, unless its result is in the stream by now; tells whether it is.
+
+        This is forgotten after ``keep_s`` seconds, when the broker must have given it again.
+        """
         key = names.BEGUN_PREFIX + task_id
-        with unavailable(self._redis), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.incr(key)
-            pipeline.pexpire(key, int(keep_s * 1000))
-            pipeline.execute()
+        with unavailable(self._redis):
+            if self._redis.exists(names.DONE_PREFIX + task_id):
+                return False
+            with self._redis.pipeline(transaction=False) as pipeline:
+                pipeline.incr(key)
+                pipeline.pexpire(key, int(keep_s * 1000))
+                pipeline.execute()
+        return True
 
     def end(self, task_id: str) -> None:
         """The task goes back to its queue on purpose: it did not kill its worker."""

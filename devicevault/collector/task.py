@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -104,10 +104,10 @@ class Worker:
         if standing.is_done:
             return None
         longest_s = publish_allowance_s(min(request.deadline_s, self.context.settings.acknowledgement_limit_s))
-        with self.admission.turn(standing, self.context.stopping, longest_s):
-            result = self._result(request, standing)
+        with self.admission.turn(standing, self.context.stopping, longest_s), ExitStack() as until_told:
+            result = self._result(request, standing, until_told)
             self.publish(result)
-        self._note_done(result, request)
+            self._note_done(result, request)
         self.activity.published(result.status)
         _log(result)
         return result
@@ -116,7 +116,7 @@ class Worker:
         """Puts a result into the stream, however long Redis is away. Raises :class:`CollectionInterrupted`."""
         self._insist(lambda: publish(self.redis, self.context.settings.results_stream, result))
 
-    def _result(self, request: CollectRequest, standing: Standing) -> CollectResult:
+    def _result(self, request: CollectRequest, standing: Standing, until_told: ExitStack) -> CollectResult:
         if self.context.stopping.is_set():
             raise CollectionInterrupted("the worker is stopping")
         if standing.is_cancelled:
@@ -143,27 +143,30 @@ class Worker:
                 f"given up: {standing.begun} times a worker died while it collected this device",
                 "see the worker's journal for how it ended, and please report it",
             )
-        return self._collected(request, settings.task_limit_s(request.deadline_s))
+        return self._collected(request, settings.task_limit_s(request.deadline_s), until_told)
 
-    def _collected(self, request: CollectRequest, limit_s: float) -> CollectResult:
-        """What a session under the device's lock brings."""
+    def _collected(self, request: CollectRequest, limit_s: float, until_told: ExitStack) -> CollectResult:
+        """What a session under the device's lock brings; the lock is held until other messages know of the result.
+
+        Raises :class:`OwnTaskLocked` when another message of the task is or was worked on meanwhile.
+        """
         try:
             lock = self._insist(lambda: self.locks.acquire(request.device_id, holder_for(request), limit_s))
         except OwnTaskLocked:
             raise
         except DeviceLocked as error:
             return without_session(request, self.context.worker, Status.SKIPPED, error.code, error.problem, error.fix)
+        until_told.callback(self.locks.release, lock)
         keep_s = 2 * self.context.settings.acknowledgement_limit_s
         try:
-            self._insist(lambda: self.admission.begin(request.task_id, keep_s=keep_s))
+            if not self._insist(lambda: self.admission.begin(request.task_id, keep_s=keep_s)):
+                raise OwnTaskLocked("another message of the task was worked on")
             with self.activity.session(limit_s):
                 return collect(request, self.context)
         except CollectionInterrupted:
             with suppress(ServiceUnavailable):
                 self.admission.end(request.task_id)
             raise
-        finally:
-            self.locks.release(lock)
 
     def _note_done(self, result: CollectResult, request: CollectRequest) -> None:
         """Tells other messages of this task; of one that was asked for again, only the first may have expired."""
@@ -173,8 +176,8 @@ class Worker:
         if request.expires_at is not None:
             keep_s += max(0.0, (request.expires_at - datetime.now(UTC)).total_seconds())
         try:
-            self.admission.done(request.task_id, keep_s=keep_s)
-        except ServiceUnavailable as error:
+            self._insist(lambda: self.admission.done(request.task_id, keep_s=keep_s))
+        except CollectionInterrupted as error:
             # The result is in the stream, and its row is unique: a second session would be a pity, not a fault.
             logger.warning("%s: other messages of the task do not learn that it is done: %s", request.device, error)
 

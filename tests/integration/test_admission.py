@@ -36,6 +36,7 @@ def test_what_ended_or_went_back_on_purpose_was_not_begun(admission: Admission) 
     assert admission.standing(REQUEST).begun == 0
     begun(admission, 1)
     admission.done("t1", keep_s=60)
+    assert not admission.begin("t1", keep_s=60), "another message of it was worked on meanwhile"
     standing = admission.standing(REQUEST)
     assert (standing.begun, standing.is_done) == (0, True)
 
