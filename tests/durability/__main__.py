@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import signal
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.durability.campaign import Plan, run
@@ -23,6 +25,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--folder", type=Path, help="an empty folder for logs and files, which stay there")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
     asked = parser.parse_args()
     plan = Plan(
@@ -39,14 +42,15 @@ def main() -> int:
         failing=0.08,
     )
     _tell(f"seed {plan.seed}")
-    with tempfile.TemporaryDirectory(prefix="devicevault-soak-") as folder:
+    with contextlib.ExitStack() as stack:
+        folder = asked.folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="devicevault-soak-"))
         report = run(plan, Path(folder), _tell)
-    _tell(f"\n{report.table()}\n\n{report.details()}")
+    _tell(f"done\n\n{report.table()}\n\n{report.details()}")
     return 0 if report.is_clean else 1
 
 
 def _tell(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ class Report:
             f"| requests that joined a task that waited already | {self.attached} |",
             f"| rows | {statuses} |",
             f"| rows of whole devices that are no success | {len(self.not_collected)} |",
-            f"| attempts the rows tell of, sessions the devices saw | {self.attempts}, {self.visits} |",
+            f"| attempts the rows tell of, logins the devices saw | {self.attempts}, {self.visits} |",
             f"| daemons started again | {self.restarts} |",
             *(f"| {what} | {len(sentences)} |" for what, sentences in self.wrong.items()),
         ]

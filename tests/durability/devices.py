@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from devicevault.demo.configurations import configuration_for, secrets_of
 from devicevault.demo.dialects import DIALECTS
@@ -56,7 +56,7 @@ class State:
 
 @dataclass(frozen=True)
 class Visit:
-    """One session, from login to logout (seconds since 1970)."""
+    """One session, from login to logout, or one refused login (seconds since 1970)."""
 
     began: float
     ended: float
@@ -68,6 +68,12 @@ class RememberingDevice(SimulatedDevice):
 
     states: list[State] = field(default_factory=list)
     visits: list[Visit] = field(default_factory=list)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A refused login is a visit as well: each one brings the account closer to being locked.
+        if name == "refusals" and value > getattr(self, name, 0):
+            self.visits.append(Visit(time.time(), time.time()))
+        super().__setattr__(name, value)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:

@@ -122,8 +122,9 @@ def _killed(units: Callable[[Stage], Sequence[Unit]]) -> Break:
 
 @contextmanager
 def _restarted(stage: Stage, chance: random.Random) -> Iterator[None]:
-    chance.choice(stage.workers).terminate()
+    unit = chance.choice(stage.workers)
     yield
+    unit.restart()
 
 
 def _frozen(units: Callable[[Stage], Sequence[Unit]]) -> Break:

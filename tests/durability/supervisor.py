@@ -77,8 +77,15 @@ class Unit:
         self._signal(signal.SIGKILL)
 
     def terminate(self) -> None:
-        """``systemctl restart``, or stop when the block ends."""
+        """Tell it to stop; it is started again unless the block ends."""
         self._signal(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """``systemctl restart``, as far as the daemon's end: it has drained when this returns."""
+        process = self._process
+        self.terminate()
+        if process is not None:
+            process.wait(STOPPED_WITHIN_S)
 
     def freeze(self) -> None:
         self._signal(signal.SIGSTOP, ends=False)

@@ -14,6 +14,7 @@ from redis import Redis
 from sqlalchemy import select
 
 from devicevault import names
+from devicevault.collector.collect import RETRY_S
 from devicevault.collector.normalise import normalise
 from devicevault.collector.seal import Opener
 from devicevault.demo.fleet import Fleet
@@ -149,7 +150,8 @@ def visited_too_often(records: Records, fleet: Fleet, suffered: Sequence[Suffere
     for row in records.rows:
         # A request the broker seemed not to have taken may have been worked on; the row tells nothing of it.
         attempts[row.device_name] += row.attempt if row.started_at else ATTEMPTS * (row.error == "internal")
-    windows = [(one.began - SLACK_S, one.ended + SLACK_S) for one in suffered if one.kind.redelivers]
+    # Between two attempts a task is in hand as well: its first visit ended a back-off before the fault.
+    windows = [(one.began - RETRY_S - SLACK_S, one.ended + SLACK_S) for one in suffered if one.kind.redelivers]
     wrong: list[str] = []
     for device in _devices(fleet):
         counting = [
@@ -158,16 +160,14 @@ def visited_too_often(records: Records, fleet: Fleet, suffered: Sequence[Suffere
             if not any(visit.began <= end and visit.ended >= start for start, end in windows)
         ]
         if len(counting) > attempts[device.name]:
-            wrong.append(
-                f"{device.name}: {len(counting)} visits, but its rows tell of {attempts[device.name]} attempts"
-            )
+            times = ", ".join(f"{_clock(visit.began)} to {_clock(visit.ended)}" for visit in counting)
+            wrong.append(f"{device.name}: visits from {times}; its rows tell of {attempts[device.name]} attempts")
     return wrong
 
 
 def not_recovered(suffered: Iterable[Suffered]) -> list[str]:
     return [
-        f"{one.kind.name}, at {datetime.fromtimestamp(one.began, UTC):%H:%M:%S} UTC: "
-        f"not recovered from within {one.kind.bound_s:g} s"
+        f"{one.kind.name}, at {_clock(one.began)}: not recovered from within {one.kind.bound_s:g} s"
         for one in suffered
         if one.recovered_s is None
     ]
@@ -253,6 +253,10 @@ def visits(fleet: Fleet) -> int:
 
 def _devices(fleet: Fleet) -> list[RememberingDevice]:
     return [device for device in fleet if isinstance(device, RememberingDevice)]
+
+
+def _clock(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M:%S.%f}"
 
 
 def _digest(text: bytes) -> str:
