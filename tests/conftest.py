@@ -27,6 +27,9 @@ S = TypeVar("S")
 #: What a developer's shell, or pytest-xdist, may have set and a command would go by.
 AMBIENT = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM")
 
+#: Marks of tests in which several processes have to get somewhere within a time.
+TIMED = ("services", "durability", "system")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So a shell starts what runs in its background; the programs under test must be interruptible all the same.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,6 +40,19 @@ def _same_environment_everywhere() -> None:
     """Nothing that happens to be set where the tests run reaches what they run."""
     for name in (*AMBIENT, *(name for name in os.environ if name.startswith("DEVICEVAULT_"))):
         os.environ.pop(name, None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where ``CI=true``, a test of real servers or machines that failed is run once more, with a RERUN line.
+
+    A machine with other things to do may be slower than any bound that makes sense; a fault of ours fails twice.
+    """
+    if os.environ.get("CI") != "true" or not config.pluginmanager.hasplugin("rerunfailures"):
+        return
+    for item in items:
+        if any(item.get_closest_marker(name) for name in TIMED):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def missing(reason: str) -> NoReturn:
