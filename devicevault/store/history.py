@@ -1,0 +1,169 @@
+"""A device's revisions, their texts and originals. The answers are plain values that outlive their transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, joinedload
+
+from devicevault.errors import UsageError
+from devicevault.store.models import Device, DeviceConfig, DeviceRevision, HeldArtifact, SealedOriginal
+from devicevault.store.revisions import text_of
+from devicevault.store.suspicion import held_artifacts
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One state of one artifact."""
+
+    device: str
+    device_id: str
+    artifact: str
+    number: int
+    reason: str
+    added: int
+    removed: int
+    media_type: str
+    size: int
+    digest: str
+    collected_at: datetime
+    confirmed_at: datetime
+    text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a device sent, as the worker sealed it."""
+
+    revision: int
+    key_id: str
+    sealed: bytes = field(repr=False)
+    collected_at: datetime
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a suspect collection brought home of one artifact, held until it is accepted."""
+
+    device: str
+    device_id: str
+    artifact: str
+    size: int
+    digest: str
+    collected_at: datetime
+    key_id: str
+    text: str = field(repr=False)
+    sealed: bytes = field(repr=False)
+
+
+def main_artifact(session: Session, device: Device) -> str:
+    """The name of what is shown when nobody asks for another artifact: the one collected first."""
+    return next(iter(artifact_names(session, device)), "running")
+
+
+def artifact_names(session: Session, device: Device) -> list[str]:
+    """What was ever collected of a device, the first one first."""
+    query = (
+        select(DeviceRevision.artifact)
+        .where(DeviceRevision.device_pk == device.id)
+        .group_by(DeviceRevision.artifact)
+        .order_by(func.min(DeviceRevision.id))
+    )
+    return list(session.scalars(query))
+
+
+def device_revisions(session: Session, device: Device, *, limit: int, artifact: str = "") -> list[Revision]:
+    """A device's newest ``limit`` revisions without their texts, newest first."""
+    query = (
+        select(DeviceRevision)
+        .where(DeviceRevision.device_pk == device.id)
+        .order_by(DeviceRevision.id.desc())
+        .options(joinedload(DeviceRevision.config).defer(DeviceConfig.compressed))
+        .limit(limit)
+    )
+    if artifact:
+        query = query.where(DeviceRevision.artifact == artifact)
+    return [_revision(row, device) for row in session.scalars(query)]
+
+
+def revision(session: Session, device: Device, *, artifact: str, number: int | None = None) -> Revision:
+    """One revision with its text; the newest without a ``number``. Raises :class:`~devicevault.errors.UsageError`."""
+    row = _revision_row(session, device, artifact, number)
+    return _revision(row, device, text_of(row.config))
+
+
+def original(session: Session, device: Device, *, artifact: str, number: int | None = None) -> Original:
+    """The newest whole original of a revision. Raises :class:`~devicevault.errors.UsageError` when none was kept."""
+    row = _revision_row(session, device, artifact, number)
+    kept = session.scalars(select(SealedOriginal).where(SealedOriginal.revision_id == row.id)).first()
+    if kept is None:
+        raise UsageError(f"no original was kept of revision {row.number} of {device.name}")
+    return Original(row.number, kept.key_id, kept.sealed, kept.collected_at)
+
+
+def held(session: Session, device: Device, *, artifact: str = "") -> Held:
+    """What is held of a device as suspect: this artifact, or the first. Raises :class:`UsageError` when nothing is."""
+    found = held_artifacts(session, device)
+    if not found:
+        raise UsageError(f"nothing suspect is held of {device.name}", f"see: devicevault history {device.name}")
+    chosen = next((one for one in found if one.artifact == artifact), None) if artifact else found[0]
+    if chosen is None:
+        known = ", ".join(one.artifact for one in found)
+        raise UsageError(f"nothing suspect is held of {device.name}'s {artifact!r}", f"there is {known}")
+    return Held(
+        device=device.name,
+        device_id=device.device_id,
+        artifact=chosen.artifact,
+        size=chosen.config.size,
+        digest=chosen.config.digest,
+        collected_at=chosen.collected_at,
+        key_id=chosen.key_id,
+        text=text_of(chosen.config),
+        sealed=chosen.sealed,
+    )
+
+
+def suspect_devices(session: Session, groups: Collection[str]) -> list[Device]:
+    """The devices of these groups of which something suspect is held."""
+    holding = select(HeldArtifact.device_pk)
+    return list(session.scalars(select(Device).where(Device.group.in_(groups), Device.id.in_(holding))))
+
+
+def _revision_row(session: Session, device: Device, artifact: str, number: int | None) -> DeviceRevision:
+    query = (
+        select(DeviceRevision)
+        .where(DeviceRevision.device_pk == device.id, DeviceRevision.artifact == artifact)
+        .order_by(DeviceRevision.number.desc())
+        .options(joinedload(DeviceRevision.config))
+        .limit(1)
+    )
+    row = session.scalars(query if number is None else query.where(DeviceRevision.number == number)).first()
+    if row is not None:
+        return row
+    known = artifact_names(session, device)
+    if not known:
+        raise UsageError(f"{device.name} was never backed up", f"see: devicevault history {device.name}")
+    if artifact not in known:
+        raise UsageError(f"{device.name} has no artifact {artifact!r}", f"it has {', '.join(known)}")
+    raise UsageError(f"{device.name} has no revision {number}", f"see: devicevault history {device.name}")
+
+
+def _revision(row: DeviceRevision, device: Device, text: str = "") -> Revision:
+    return Revision(
+        device=device.name,
+        device_id=device.device_id,
+        artifact=row.artifact,
+        number=row.number,
+        reason=row.reason,
+        added=row.added,
+        removed=row.removed,
+        media_type=row.media_type,
+        size=row.config.size,
+        digest=row.config.digest,
+        collected_at=row.collected_at,
+        confirmed_at=row.confirmed_at,
+        text=text,
+    )

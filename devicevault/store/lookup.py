@@ -1,0 +1,37 @@
+"""Which device is meant, and what is known of many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from devicevault.errors import UsageError
+from devicevault.nearest import did_you_mean
+from devicevault.store.models import Device
+from devicevault.store.rows import chunks
+
+
+def find_device(session: Session, name: str) -> Device:
+    """The device of this name or ``device_id``; of two with one name, the one asked for last.
+
+    Raises :class:`~devicevault.errors.UsageError` naming the nearest.
+    """
+    newest_first = Device.latest_result_id.desc().nulls_last()
+    device = session.scalars(select(Device).where(Device.name == name).order_by(newest_first)).first()
+    if device is None:
+        device = session.scalars(select(Device).where(Device.device_id == name)).first()
+    if device is None:
+        hint = did_you_mean(name, session.scalars(select(Device.name)))
+        raise UsageError(f"no collection of a device {name!r} was ever asked for", hint or "see: devicevault status")
+    return device
+
+
+def pinned_host_keys(session: Session, device_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The host keys pinned for these devices, by ``device_id``; devices without one are left out."""
+    pinned: dict[str, tuple[str, ...]] = {}
+    for some in chunks(device_ids):
+        query = select(Device.device_id, Device.host_key).where(Device.device_id.in_(some), Device.host_key != "")
+        pinned.update((device_id, (key,)) for device_id, key in session.execute(query))
+    return pinned
