@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from devicevault.store import output_models as output_models  # its tables belong to the schema too
 from devicevault.store.models import Base
 
 context.configure(
