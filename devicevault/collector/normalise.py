@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -20,6 +22,8 @@ class Normalised:
 
     text: str
     comparable: str = field(repr=False)
+    #: Names the rules that made ``comparable``: under two names the keyed digests of one device may differ.
+    basis: str
     #: How many secrets were hidden in ``text``.
     redacted: int
 
@@ -38,7 +42,19 @@ def normalise(platform: Platform, text: str, own_secrets: Collection[str] = ()) 
     redaction.hide(rule for rule in platform.secrets if not rule.salted)
     redaction.hide_anywhere()
     redaction.hide_words(own_secrets)
-    return Normalised(redaction.text, comparable, redaction.hidden)
+    return Normalised(redaction.text, comparable, comparison_basis(platform), redaction.hidden)
+
+
+def comparison_basis(platform: Platform) -> str:
+    """A short digest of those of a page's rules that bear on ``comparable``."""
+    patterns = [
+        [platform.continuation] if platform.continuation else [],
+        platform.preamble,
+        platform.volatile,
+        [part for rule in platform.secrets if rule.salted for part in (rule.pattern, rule.within) if part],
+    ]
+    rules = json.dumps([[pattern.pattern for pattern in kind] for kind in patterns])
+    return hashlib.sha256(rules.encode()).hexdigest()[:16]
 
 
 def without_preamble(platform: Platform, text: str) -> str:

@@ -57,13 +57,15 @@ class Sealer:
         compressed = zlib.compress(original)
         return (self._box.encrypt(compressed) if self._box else compressed), self.key_id
 
-    def keyed_digest(self, text: str) -> str:
-        """``hmac-sha256:HEX`` of a text, or an empty string without a digest key."""
+    def keyed_digest(self, text: str, basis: str = "") -> str:
+        """``hmac-sha256:HEX`` of a text, or an empty string without a digest key.
+
+        With a ``basis`` it is ``hmac-sha256:BASIS:HEX``: only digests of one basis can be compared.
+        """
         if self._digest_key is None:
             return ""
-        return (
-            "hmac-sha256:" + hmac.digest(self._digest_key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
-        )
+        digest = hmac.digest(self._digest_key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
+        return ":".join(filter(None, ("hmac-sha256", basis, digest)))
 
 
 class Opener:

@@ -90,17 +90,25 @@ def latest_revision(session: Session, device: Device, artifact: str) -> DeviceRe
 
 
 def reason_of(latest: DeviceRevision | None, artifact: Artifact, rules_digest: str) -> Reason | None:
-    """Why this reading makes a new revision, or ``None`` when the device is as it was."""
+    """Why this reading makes a new revision, or ``None`` when the device is as it was.
+
+    Where other rules made the text and the originals can't be compared either, nobody can tell whether the device
+    changed: it is taken for the rules' doing, or one edited page would call every device of a platform changed.
+    """
     if latest is None:
         return Reason.FIRST
-    is_comparable = bool(artifact.original_digest and latest.original_digest)
-    is_same_original = is_comparable and artifact.original_digest == latest.original_digest
-    are_same_rules = rules_digest == latest.rules_digest
+    is_same = is_same_original(latest, artifact)
     if artifact.digest != latest.config.digest:
-        return Reason.RULES if is_same_original and not are_same_rules else Reason.CHANGED
-    if is_comparable and not is_same_original and are_same_rules:
-        return Reason.SECRET
-    return None
+        return Reason.RULES if is_same is not False and rules_digest != latest.rules_digest else Reason.CHANGED
+    return Reason.SECRET if is_same is False else None
+
+
+def is_same_original(latest: DeviceRevision, artifact: Artifact) -> bool | None:
+    """Whether the device sent the same, by the keyed digests; ``None`` where they can't be compared."""
+    before, now = latest.original_digest, artifact.original_digest
+    if not before or not now or before.rpartition(":")[0] != now.rpartition(":")[0]:
+        return None
+    return before == now
 
 
 def _add_revision(

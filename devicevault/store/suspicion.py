@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session, joinedload
 
 from devicevault.messages import Artifact, CollectResult, LogLine, Status
 from devicevault.store.devices import note_newest, pin_host_key
-from devicevault.store.models import Device, DeviceBackupResult, HeldArtifact, Reason
+from devicevault.store.models import Device, DeviceBackupResult, HeldArtifact
 from devicevault.store.revisions import (
     Change,
     collected_at,
     config_of,
     described_artifact,
+    is_same_original,
     latest_revision,
-    reason_of,
     record_artifacts,
     text_of,
 )
@@ -36,7 +36,7 @@ def suspicion(session: Session, device: Device, result: CollectResult, suspect_s
     """
     for artifact in result.artifacts:
         latest = latest_revision(session, device, storable(artifact.name))
-        if latest is None or reason_of(latest, artifact, storable(result.rules_digest)) is Reason.RULES:
+        if latest is None or is_same_original(latest, artifact):
             continue
         last_good = latest.config.size
         if artifact.size < last_good * (1 - suspect_shrink):

@@ -295,10 +295,10 @@ class TestRevisions:
         assert revisions(store)[1:] == [(2, "rules", 0, 1)]
 
     def test_new_rules_that_only_move_the_keyed_digest_make_none(self, store: Store) -> None:
-        for minutes, (keyed, rules) in enumerate([("k1", "r1"), ("k2", "r2"), ("k2", "r2")]):
+        for minutes, (keyed, rules) in enumerate([("old:k1", "r1"), ("new:k2", "r2"), ("new:k2", "r2")]):
             write_results(store, [collected(minutes, "a\n", keyed=keyed, rules_digest=rules)])
         assert len(revisions(store)) == 1
-        write_results(store, [collected(9, "a\n", keyed="k3", rules_digest="r2")])
+        write_results(store, [collected(9, "a\n", keyed="new:k3", rules_digest="r2")])
         assert revisions(store)[1:] == [(2, "secret", 0, 0)]
 
     def test_a_result_overtaken_by_a_newer_one_does_not_become_the_newest_state(self, store: Store) -> None:
