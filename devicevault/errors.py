@@ -19,6 +19,8 @@ class ExitCode:
     DONE = 0
     DEVICES_FAILED = 1
     USAGE = 2
+    #: Of a scheduled run: no device at all was backed up, so something before the devices is wrong.
+    NOTHING_COLLECTED = 3
     UNAVAILABLE = 75
     CONFIGURATION = 78
 
@@ -128,6 +130,10 @@ class CommandRejected(CollectionError):
 
 class CommandRefused(CommandRejected):
     """The device knows the command and keeps it from this login: another command would show less."""
+
+
+class CommandNotListed(CollectionError):
+    """DeviceVault itself would type what the platform's page does not list; nothing was typed."""
 
 
 class OutputTruncated(CollectionError):

@@ -18,7 +18,11 @@ from devicevault.store import Store, reader
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from devicevault.store.reader import ResultSummary
+
+#: Seconds between two looks: at first, and at most, as the waiting grows long.
 POLL_S: Final = 0.25
+POLL_MAX_S: Final = 2.0
 #: Without any result for this long, a hint tells where to look.
 QUIET_S: Final = 20.0
 #: How long the database may be away before waiting ends.
@@ -33,13 +37,11 @@ def follow(store: Store, run_id: str, *, timeout_s: float | None, as_json: bool)
     Ctrl-C ends the waiting only: the workers go on.
     """
     try:
-        is_done = _watch(store, run_id, timeout_s)
+        is_done = watch(store, run_id, timeout_s=timeout_s, away_s=AWAY_S)
     except KeyboardInterrupt:
         errors().print("The workers go on without you; look with: devicevault status")
         raise
-    with store.reading() as session:
-        results = reader.run_results(session, run_id)
-    print_summary(results, as_json=as_json)
+    results = summed_up(store, run_id, as_json=as_json)
     if not is_done:
         errors().print(f"{timeout_s:g} s are over; the workers go on. See: devicevault status, devicevault doctor")
     if is_done or any(map(failed, results)):
@@ -47,15 +49,26 @@ def follow(store: Store, run_id: str, *, timeout_s: float | None, as_json: bool)
     click.get_current_context().exit(ExitCode.UNAVAILABLE)
 
 
-def _watch(store: Store, run_id: str, timeout_s: float | None) -> bool:
-    """Show progress until nothing is queued any more; False when the time is over before."""
+def summed_up(store: Store, run_id: str, *, as_json: bool) -> list[ResultSummary]:
+    """Print how each device of a run fared; returns the rows."""
+    with store.reading() as session:
+        results = reader.run_results(session, run_id)
+    print_summary(results, as_json=as_json)
+    return results
+
+
+def watch(store: Store, run_id: str, *, timeout_s: float | None, away_s: float) -> bool:
+    """Show progress until nothing is queued any more; False when ``timeout_s`` passed before.
+
+    Raises :class:`~devicevault.errors.ServiceUnavailable` when the database is away for longer than ``away_s``.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("collecting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failures]}"))
     with Progress(*columns, TimeElapsedColumn(), console=errors(), transient=True) as progress:
         bar = progress.add_task("", total=None, failures="")
         return wait_for_run(
-            lambda: patiently(lambda: _counts(store, run_id), progress.console.print),
+            lambda: patiently(lambda: _counts(store, run_id), progress.console.print, away_s),
             timeout_s=timeout_s,
             on_counts=lambda counts: _draw(progress, bar, counts),
             on_quiet=lambda: progress.console.print(
@@ -88,15 +101,15 @@ def wait_for_run(
         if not hinted and now - last_change >= QUIET_S:
             on_quiet()
             hinted = True
-        time.sleep(POLL_S)
+        time.sleep(min(POLL_S + (now - started) / 100, POLL_MAX_S))
 
 
-def patiently(ask: Callable[[], Counts], tell: Callable[[str], None]) -> Counts:
+def patiently(ask: Callable[[], Counts], tell: Callable[[str], None], away_s: float) -> Counts:
     """The answer of a database that may be away for a while, as through a restart.
 
-    Raises :class:`~devicevault.errors.ServiceUnavailable` when it stays away for :data:`AWAY_S`.
+    Raises :class:`~devicevault.errors.ServiceUnavailable` when it stays away for ``away_s``.
     """
-    deadline = time.monotonic() + AWAY_S
+    deadline = time.monotonic() + away_s
     told = False
     while True:
         try:

@@ -38,6 +38,9 @@ Some devices failed.
 .B 2
 The command line asks for something that does not exist or does not fit together.
 .TP
+.B 3
+With \fBcollect \-\-scheduled\fR: no device at all was backed up.
+.TP
 .B 75
 A service is unreachable; trying again later may help.
 .TP

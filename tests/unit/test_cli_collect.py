@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from devicevault.cli import main, waiting
+from devicevault.cli import main, scheduled, waiting
 from devicevault.cli.summary import counts, failed, outcome, print_summary
 from devicevault.errors import ServiceUnavailable
+from devicevault.settings import Settings
 from devicevault.store.reader import ResultSummary
 
 
@@ -46,6 +47,9 @@ def row(status: str = "success", device: str = "core-sw1", **values: Any) -> Res
         (["--inline", "--wait", "sw"], "--inline and --wait do not go together"),
         (["--timeout", "3", "sw"], "--timeout is about --wait"),
         (["-v", "sw"], "add --inline"),
+        (["--scheduled", "--wait", "sw"], "--scheduled waits anyway"),
+        (["--scheduled", "--inline", "sw"], "--scheduled waits anyway"),
+        (["--scheduled", "--timeout", "3", "sw"], "--timeout is about --wait"),
     ],
 )
 def test_options_that_do_not_fit_together_are_refused_with_the_way_out(options: list[str], told: str) -> None:
@@ -90,19 +94,18 @@ def test_waiting_outlives_a_database_that_restarts_and_tells_it_once(monkeypatch
             raise answer
         return answer
 
-    assert waiting.patiently(ask, told.append) == {"success": 1}
+    assert waiting.patiently(ask, told.append, 60) == {"success": 1}
     assert told == ["no database; still waiting"]
 
 
 def test_waiting_ends_when_the_database_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "POLL_S", 0)
-    monkeypatch.setattr(waiting, "AWAY_S", 0.05)
 
     def ask() -> dict[str, int]:
         raise ServiceUnavailable("no database")
 
     with pytest.raises(ServiceUnavailable):
-        waiting.patiently(ask, lambda _: None)
+        waiting.patiently(ask, lambda _: None, 0.05)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,32 @@ def test_waiting_ends_when_the_database_stays_away(monkeypatch: pytest.MonkeyPat
 )
 def test_what_counts_as_a_failed_device(status: str, is_failure: bool) -> None:
     assert failed(row(status)) is is_failure
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code"),
+    [
+        (["success", "success"], 0),
+        (["success", "cancelled"], 0),
+        (["skipped"], 0),
+        (["cancelled"], 0),
+        (["success", "failure", "failure"], 0),
+        (["success", "queued"], 0),
+        (["suspect"], 0),
+        (["skipped", "failure"], 0),
+        (["failure", "lost"], 3),
+        (["expired", "expired"], 3),
+        (["queued"], 3),
+        (["cancelled", "failure"], 3),
+    ],
+)
+def test_a_scheduled_run_tells_some_failures_from_no_backup_at_all(statuses: list[str], code: int) -> None:
+    assert scheduled.exit_code([row(status, f"sw{n}") for n, status in enumerate(statuses)]) == code
+
+
+def test_a_scheduled_run_waits_until_the_consumer_has_ended_every_row() -> None:
+    settings = Settings.model_validate({"queue": {"wait_s": 600, "amqp_consumer_timeout_s": 1800}})
+    assert scheduled.longest_wait_s(settings) == 600 + 2 * 1800 + 3 * settings.consumer.sweep_s
 
 
 @pytest.mark.parametrize(
