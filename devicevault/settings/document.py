@@ -13,14 +13,17 @@ from pydantic.fields import FieldInfo
 
 from devicevault.settings.load import LoadedSettings
 from devicevault.settings.masking import MASK, mask_passwords
-from devicevault.settings.schema import GroupSettings, Settings
-from devicevault.settings.sources import Key, Origin, keys_of, member_of, variable_of
+from devicevault.settings.schema import Settings
+from devicevault.settings.sources import NAMED, Key, Origin, keys_of, member_of, variable_of
 from devicevault.tomlfile import dotted
 
 #: The settings most installations touch: these stand in the README, all of them in docs/configuration.md.
 MAIN_TABLES: Final[Mapping[str, tuple[str, ...]]] = {"worker": ("concurrency",), "ssh": ("deadline_s",)}
 
 EXAMPLE_GROUP: Final = "dmz"
+EXAMPLE_JUMP: Final = "bastion"
+#: What a jump host needs and no default can tell.
+NEEDED: Final[Mapping[str, str]] = {"address": "bastion.example.net", "credential": "bastion"}
 
 SAMPLE_HEAD: Final = """\
 # DeviceVault's settings. Each key stands here with its default; remove the # before it to change it.
@@ -35,6 +38,11 @@ SAMPLE_HEAD: Final = """\
 GROUPS_HEAD: Final = f"""\
 # What one collector group does differently, here the group {EXAMPLE_GROUP}; a key left out follows the tables above.
 # As a variable: {variable_of(("groups", EXAMPLE_GROUP, "worker", "concurrency"))}.
+"""
+
+JUMPS_HEAD: Final = f"""\
+# A jump host or proxy, here one called {EXAMPLE_JUMP}: ssh.jump, of a group or of all, and `jump` of a device name it.
+# Its address and credential have no default.
 """
 
 
@@ -58,14 +66,19 @@ def sample() -> str:
     blocks += tables.pop("")
     for name, settings in tables.items():
         blocks.append(f"# {first_line(Settings.model_fields[name].annotation)}\n[{name}]\n" + "\n".join(settings))
-    blocks.append(GROUPS_HEAD + "".join(_sample_of_group()))
+    blocks.append(GROUPS_HEAD + "".join(_sample_of("groups", EXAMPLE_GROUP)))
+    blocks.append(JUMPS_HEAD + "".join(_sample_of("jumps", EXAMPLE_JUMP, described=True)))
     return "\n".join(blocks)
 
 
-def _sample_of_group() -> Iterator[str]:
-    yield f"#[groups.{EXAMPLE_GROUP}]\n"
-    for key in keys_of(GroupSettings):
-        yield f"#{dotted(key)} = {toml_value(default_of(('groups', EXAMPLE_GROUP, *key)))}\n"
+def _sample_of(kind: str, name: str, *, described: bool = False) -> Iterator[str]:
+    yield f"#[{kind}.{name}]\n"
+    for key in keys_of(NAMED[kind]):
+        whole = (kind, name, *key)
+        if described:
+            yield f"# {described_field(whole)}\n"
+        value = NEEDED.get(key[-1], default_of(whole)) if kind == "jumps" else default_of(whole)
+        yield f"#{dotted(key)} = {toml_value(value)}\n"
 
 
 def markdown_table(*, main: bool = False) -> str:
@@ -87,12 +100,14 @@ def shown(loaded: LoadedSettings, group: str = "") -> list[Shown]:
     for key in keys_of(Settings):
         origin = loaded.origins.get(dotted(("groups", group, *key))) or loaded.origin(dotted(key))
         rows.append(Shown(dotted(key), masked(value_of(settings, key)), origin, variable_of(key)))
-    return rows if group else rows + _shown_groups(loaded)
+    return rows if group else rows + _shown_named(loaded)
 
 
-def _shown_groups(loaded: LoadedSettings) -> list[Shown]:
-    """Only what the groups set: the rest follows the general settings."""
-    keys = (("groups", group, *key) for group in loaded.settings.groups for key in keys_of(GroupSettings))
+def _shown_named(loaded: LoadedSettings) -> list[Shown]:
+    """Only what groups and jumps set: the rest follows the general settings, or has its default."""
+    keys = (
+        (kind, name, *key) for kind in NAMED for name in getattr(loaded.settings, kind) for key in keys_of(NAMED[kind])
+    )
     return [
         Shown(dotted(key), masked(value_of(loaded.settings, key)), loaded.origins[dotted(key)], variable_of(key))
         for key in keys

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,11 +13,12 @@ from pydantic_core import ErrorDetails
 
 from devicevault.errors import ConfigurationError, Fault
 from devicevault.names import is_group_name
-from devicevault.settings import timechain
+from devicevault.settings import timechain, ways
 from devicevault.settings.schema import Settings
 from devicevault.settings.sources import (
     CONFIG_VARIABLE,
     DEFAULT,
+    NAMED,
     Key,
     Layer,
     Origin,
@@ -59,7 +60,7 @@ def load_settings_with_origins(path: Path | None = None, environ: Mapping[str, s
     variables = os.environ if environ is None else environ
     gathered = _Gathered()
     gathered.read_files(path, variables)
-    gathered.layer |= from_environment(variables, set(gathered.groups), gathered.faults)
+    gathered.layer |= from_environment(variables, gathered.named, gathered.faults)
     settings = gathered.validated()
     if settings is None:
         raise ConfigurationError(_in_file_order(gathered.faults))
@@ -77,7 +78,8 @@ class _Gathered:
     """What the sources gave so far."""
 
     layer: Layer = field(default_factory=dict)
-    groups: dict[str, Origin] = field(default_factory=dict)
+    #: Every ``[groups.NAME]`` and ``[jumps.NAME]``, by its key.
+    named: dict[Key, Origin] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
@@ -112,32 +114,36 @@ class _Gathered:
         self.files.append(file)
         self.faults.extend(document.duplicates)
         self.layer |= from_document(document, self.faults)
-        self.groups |= _groups_in(document)
+        self.named |= _named_in(document)
 
     def validated(self) -> Settings | None:
         """The settings, or ``None`` when there are faults."""
         wrong: set[Key] = set()
         settings: Settings | None = None
         try:
-            settings = Settings.model_validate(_nested(self.groups, self.layer))
+            settings = Settings.model_validate(_nested(self.named, self.layer))
         except ValidationError as error:
             for detail in error.errors(include_url=False, include_input=False):
                 key, fault = self._blamed(detail)
                 self.faults.append(fault)
                 wrong.add(key)
         origins = {key: value.origin for key, value in self.layer.items()}
-        self.faults.extend(timechain.faults(settings or self._without(wrong), origins, wrong))
+        sound = settings or self._without(wrong)
+        self.faults.extend(timechain.faults(sound, origins, wrong))
+        self.faults.extend(ways.faults(sound, origins, self.named.keys()))
         return None if self.faults else settings
 
     def _without(self, wrong: set[Key]) -> Settings:
         """The settings as they would be without the wrong values, for the checks of how values fit together."""
-        groups = [group for group in self.groups if ("groups", group) not in wrong and is_group_name(group)]
+        # A jump is of no use without the values that are wrong: it is left out whole.
+        jumps = {key[1] for key in wrong if key[0] == "jumps"}
+        named = [key for key in self.named if key not in wrong and is_group_name(key[1]) and not _is_of(key, jumps)]
         rest = {
             key: value
             for key, value in self.layer.items()
-            if key not in wrong and (key[0] != "groups" or is_group_name(key[1]))
+            if key not in wrong and (key[0] not in NAMED or is_group_name(key[1])) and not _is_of(key, jumps)
         }
-        return Settings.model_validate(_nested(groups, rest))
+        return Settings.model_validate(_nested(named, rest))
 
     def _blamed(self, detail: ErrorDetails) -> tuple[Key, Fault]:
         """The value an error is about: its location may lead into a list, or end at a group's name."""
@@ -145,13 +151,19 @@ class _Gathered:
         for key, value in self.layer.items():
             if key[: len(location)] == location or location[: len(key)] == key:
                 return key, value.origin.fault(location, *in_words(detail, value.value, kind_of(key)))
-        # Only a group without settings of its own leaves no value to blame.
-        return location, self.groups[location[1]].fault(location, *in_words(detail, None, None))
+        # Only a group or jump without settings of its own leaves no value to blame.
+        return location, self.named[location[:2]].fault(location, *in_words(detail, None, None))
 
 
-def _nested(groups: Iterable[str], layer: Layer) -> dict[str, Any]:
+def _is_of(key: Key, jumps: Collection[str]) -> bool:
+    return key[0] == "jumps" and key[1] in jumps
+
+
+def _nested(named: Iterable[Key], layer: Layer) -> dict[str, Any]:
     """The values as the tables they stand for; a group without settings of its own is there too."""
-    nested: dict[str, Any] = {"groups": {group: {} for group in groups}}
+    nested: dict[str, Any] = {kind: {} for kind in NAMED}
+    for kind, name in named:
+        nested[kind][name] = {}
     for key, value in layer.items():
         table = nested
         for part in key[:-1]:
@@ -176,8 +188,10 @@ def _may_exist(file: Path) -> bool:
     return True
 
 
-def _groups_in(document: TomlDocument) -> dict[str, Origin]:
-    groups = document.data.get("groups")
-    if not isinstance(groups, dict):
-        return {}
-    return {name: Origin("file", str(document.path), document.line_of("groups", name)) for name in groups}
+def _named_in(document: TomlDocument) -> dict[Key, Origin]:
+    return {
+        (kind, name): Origin("file", str(document.path), document.line_of(kind, name))
+        for kind in NAMED
+        if isinstance(tables := document.data.get(kind), dict)
+        for name in tables
+    }

@@ -5,10 +5,21 @@ Whatever is told about a setting elsewhere (sample file, README, ``config show``
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from devicevault import names
 from devicevault.settings import urls
@@ -20,6 +31,9 @@ PUBLISH_ALLOWANCE_S: Final = 60
 RETRY_MAX_S: Final = 15
 #: Seconds a request in a worker's hand may wait for its turn where a group's sessions per second are limited.
 TURN_MAX_S: Final = 60
+
+#: ``type base64``, as in a ``known_hosts`` file; a comment may follow.
+_PUBLIC_KEY: Final = re.compile(r"(?:ssh|ecdsa|sk)-[\w@.-]+ AAAA[\w+/]+={0,2}(?: .*)?")
 
 #: What a column of an inventory in columns can hold.
 CSV_COLUMNS: Final = ("name", "address", "port", "platform", "group", "credential", "enabled", "tags", "id")
@@ -60,10 +74,33 @@ def _group_name(value: str) -> str:
     return value
 
 
+def _jump_name(value: str) -> str:
+    if not names.is_group_name(value):
+        raise ValueError("is not a jump's name; use small letters and digits, single - or _ between them")
+    return value
+
+
 def _absolute(value: Path) -> Path:
     if not value.is_absolute():
         raise ValueError("must be an absolute path, the same for every process; begin it with /")
     return value
+
+
+def _source_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        families = [ip_address(address).version for address in addresses]
+    except ValueError:
+        raise ValueError("must be IP addresses of this host; write them as in 192.0.2.10 or 2001:db8::10") from None
+    if len(families) > len(set(families)):
+        raise ValueError("has two addresses of one family; write one IPv4 and one IPv6 address at most")
+    return addresses
+
+
+def _public_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
+    for key in keys:
+        if not _PUBLIC_KEY.fullmatch(key):
+            raise ValueError("is no list of host keys; write each as `ssh-keyscan` does, without the address before it")
+    return keys
 
 
 def _csv_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,7 +128,10 @@ HttpUrl = Annotated[str, AfterValidator(urls.http)]
 RedisUrl = Annotated[str, AfterValidator(urls.redis)]
 DatabaseUrl = Annotated[str, AfterValidator(urls.database)]
 GroupName = Annotated[str, AfterValidator(_group_name)]
+JumpName = Annotated[str, AfterValidator(_jump_name)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+SourceAddresses = Annotated[tuple[str, ...], AfterValidator(_source_addresses)]
+PublicKeys = Annotated[tuple[str, ...], AfterValidator(_public_keys)]
 CsvColumns = Annotated[tuple[str, ...], AfterValidator(_csv_columns)]
 
 
@@ -135,6 +175,12 @@ class SshSettings(Table):
         "accept-new", description="`strict` refuses a host key never seen before, `off` checks none."
     )
     max_artifact_mb: float = Field(64, gt=0, description="Megabytes; a larger configuration ends as `too_large`.")
+    jump: tuple[str, ...] = Field(
+        (), description="Jump hosts and proxies on the way to the devices, in order; each has a table [jumps.NAME]."
+    )
+    source_address: SourceAddresses = Field(
+        (), description="Address of this host that connections come from; one of each family, IPv4 and IPv6, at most."
+    )
 
     @property
     def lock_horizon_s(self) -> float:
@@ -147,6 +193,35 @@ class SshSettings(Table):
         """As ``lock_horizon_s``, for a device with a deadline of its own."""
         waits_s = (self.attempts - 1) * min(RETRY_MAX_S, deadline_s)
         return self.attempts * deadline_s + waits_s + publish_allowance_s(deadline_s)
+
+
+class JumpSettings(Table):
+    """A jump host or proxy on the way to devices."""
+
+    kind: Literal["ssh", "socks5", "http"] = Field(
+        "ssh", description="An SSH server that forwards connections, a SOCKS5 proxy, or an HTTP proxy with CONNECT."
+    )
+    address: str = Field("", description="Its address or host name; needed.")
+    port: int = Field(0, ge=0, le=65535, description="TCP port; 0 for the usual one: 22, 1080 or 3128.")
+    credential: str = Field("", description="Credential in the worker's file; SSH needs one, a proxy may.")
+    host_key: PublicKeys = Field((), description="SSH host keys, any of which will do: `ssh-ed25519 AAAA...`.")
+    host_keys: Literal["strict", "off"] = Field("strict", description="`off` checks no host key.")
+    algorithms: Literal["modern", "legacy"] = Field("modern", description="As ssh.algorithms, for this jump host.")
+    sessions: int = Field(32, ge=1, description="Sessions through one SSH connection; more of them open another.")
+    idle_s: float = Field(30, ge=0, description="Seconds an SSH connection stays open without a session.")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> JumpSettings:
+        if not self.address:
+            raise ValueError("has no address; add address")
+        if self.kind == "ssh" and not self.credential:
+            raise ValueError("has no credential; add credential, the name of one in credentials.toml")
+        return self
+
+    @property
+    def usual_port(self) -> int:
+        """``port``, or what the kind usually listens at."""
+        return self.port or {"ssh": 22, "socks5": 1080, "http": 3128}[self.kind]
 
 
 class QueueSettings(Table):
@@ -297,6 +372,7 @@ class Settings(Table):
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
     groups: dict[GroupName, GroupSettings] = {}
+    jumps: dict[JumpName, JumpSettings] = {}
 
     def for_group(self, name: str) -> Settings:
         """The settings that count in one collector group; for a group without a table of its own, these."""

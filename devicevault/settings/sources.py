@@ -6,7 +6,7 @@ key and a fault can name the very line or variable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -14,13 +14,16 @@ import tomli
 
 from devicevault.errors import Fault
 from devicevault.nearest import did_you_mean
-from devicevault.settings.schema import GroupSettings, Settings, Table
+from devicevault.settings.schema import GroupSettings, JumpSettings, Settings, Table
 from devicevault.tomlfile import TomlDocument, dotted
 
 PREFIX: Final = "DEVICEVAULT_"
 SEPARATOR: Final = "__"
 #: Names the settings file itself.
 CONFIG_VARIABLE: Final = "DEVICEVAULT_CONFIG"
+
+#: Tables of tables with free names: ``[groups.NAME]`` and ``[jumps.NAME]``.
+NAMED: Final[Mapping[str, type[Table]]] = {"groups": GroupSettings, "jumps": JumpSettings}
 
 Key = tuple[str, ...]
 
@@ -85,20 +88,20 @@ def _unknown_fix(name: str, path: Key, known: Mapping[str, Any]) -> str:
     return f"it belongs to {homes[0]}" if homes else f"known here: {', '.join(known)}"
 
 
-def from_environment(environ: Mapping[str, str], groups: set[str], faults: list[Fault]) -> Layer:
+def from_environment(environ: Mapping[str, str], named: Collection[Key], faults: list[Fault]) -> Layer:
     """Every value set by a ``DEVICEVAULT_`` variable; an empty variable counts as not set.
 
-    ``groups`` are the names of the groups the files speak of: a variable's ``DMZ_2`` means the group ``dmz-2``
+    ``named`` are the groups and jumps the files speak of: a variable's ``DMZ_2`` means the group ``dmz-2``
     where there is one, for a variable's name can't hold a hyphen.
     """
     layer: Layer = {}
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE or not environ[variable]:
             continue
-        key = _key_of(variable, groups)
+        key = _key_of(variable, named)
         kind = kind_of(key) if key else None
         if kind is None:
-            fix = did_you_mean(variable, known_variables(groups)) or "see `devicevault config table` for the names"
+            fix = did_you_mean(variable, known_variables(named)) or "see `devicevault config table` for the names"
             faults.append(Fault(variable, "there is no such setting", fix))
             continue
         value = _decoded(environ[variable], kind, variable, faults)
@@ -107,13 +110,14 @@ def from_environment(environ: Mapping[str, str], groups: set[str], faults: list[
     return layer
 
 
-def _key_of(variable: str, groups: set[str]) -> Key:
+def _key_of(variable: str, named: Collection[Key]) -> Key:
     name = variable.removeprefix(PREFIX)
     if name != name.upper():
         return ()
     parts = name.lower().split(SEPARATOR)
-    if parts[0] == "groups" and len(parts) > 1 and parts[1] not in groups:
-        parts[1] = next((group for group in sorted(groups) if group.replace("-", "_") == parts[1]), parts[1])
+    if parts[0] in NAMED and len(parts) > 1:
+        known = sorted(name for kind, name in named if kind == parts[0] and name.replace("-", "_") == parts[1])
+        parts[1] = parts[1] if parts[1] in known else next(iter(known), parts[1])
     return tuple(parts)
 
 
@@ -169,10 +173,10 @@ def keys_of(kind: Any, path: Key = ()) -> Iterator[Key]:
             yield (*path, name)
 
 
-def known_variables(groups: set[str]) -> list[str]:
+def known_variables(named: Collection[Key]) -> list[str]:
     """The names of all variables that would be understood."""
-    group_keys = (key for group in sorted(groups) for key in keys_of(GroupSettings, ("groups", group)))
-    return [CONFIG_VARIABLE, *(variable_of(key) for key in (*keys_of(Settings), *group_keys))]
+    own = (key for kind, name in sorted(named) for key in keys_of(NAMED[kind], (kind, name)))
+    return [CONFIG_VARIABLE, *(variable_of(key) for key in (*keys_of(Settings), *own))]
 
 
 def variable_of(key: Key) -> str:

@@ -12,16 +12,29 @@ from hypothesis import strategies as st
 from devicevault.errors import ConfigurationError
 from devicevault.settings import Settings, load_settings
 from devicevault.settings.document import toml_value
-from devicevault.settings.schema import GroupSettings
+from devicevault.settings.schema import GroupSettings, JumpSettings
 from devicevault.settings.sources import Key, keys_of, variable_of
 from devicevault.tomlfile import dotted
 
 CANARY = "canary"
 
 GROUP_KEYS = [("groups", group, *key) for group in ("dmz", "b-2", "BAD") for key in keys_of(GroupSettings)]
-TABLES: list[Key] = [("worker",), ("groups",), ("groups", "dmz"), ("groups", "dmz", "ssh"), ("worker", "drain_s", "x")]
-#: Without the inventory's columns: their names are no secrets, and an error about them says which is wrong.
-KEYS = [key for key in [*keys_of(Settings), *GROUP_KEYS, *TABLES, ("unknown",)] if key[0] != "inventory"]
+JUMP_KEYS = [("jumps", jump, *key) for jump in ("bastion", "b-2", "BAD") for key in keys_of(JumpSettings)]
+TABLES: list[Key] = [
+    ("worker",),
+    ("groups",),
+    ("groups", "dmz"),
+    ("groups", "dmz", "ssh"),
+    ("jumps",),
+    ("jumps", "x"),
+    ("worker", "drain_s", "x"),
+]
+#: Without names of the inventory's columns and of jumps: they are no secrets, and an error says which is wrong.
+KEYS = [
+    key
+    for key in [*keys_of(Settings), *GROUP_KEYS, *JUMP_KEYS, *TABLES, ("unknown",)]
+    if key[0] != "inventory" and key[-1] != "jump"
+]
 
 TEXTS = st.sampled_from(
     [
