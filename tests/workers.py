@@ -97,16 +97,24 @@ class WorkerHost:
         return request
 
     def results(self, count: int, within_s: float = 30) -> list[CollectResult]:
-        """The results in the stream, once there are at least this many."""
+        """The results in the stream, in their order, once there are at least this many different ones.
+
+        A worker to which Redis' answer got lost puts the same entry into the stream again; another session's is never
+        the same, since it began at another time.
+        """
         wait_until(
-            lambda: int(self.redis.xlen(names.RESULTS_STREAM)) >= count,
+            lambda: len(self._entries()) >= count,
             within_s,
-            or_say=lambda: (
-                f"{self.redis.xlen(names.RESULTS_STREAM)} of {count} results; the worker says:\n{self.log()}"
-            ),
+            or_say=lambda: f"{len(self._entries())} of {count} results; the worker says:\n{self.log()}",
         )
-        entries: Any = self.redis.xrange(names.RESULTS_STREAM)
-        return [decode(Entry(entry_id.decode(), fields)) for entry_id, fields in entries]
+        return [decode(entry) for entry in self._entries()]
+
+    def _entries(self) -> list[Entry]:
+        found: Any = self.redis.xrange(names.RESULTS_STREAM)
+        different: dict[tuple[tuple[bytes, bytes], ...], Entry] = {}
+        for entry_id, fields in found:
+            different.setdefault(tuple(sorted(fields.items())), Entry(entry_id.decode(), fields))
+        return list(different.values())
 
     def waiting(self, group: str = "dmz") -> int:
         """Requests in the group's queue that no worker holds."""

@@ -35,7 +35,7 @@ from tests.durability.nemesis import Kind
 from tests.durability.stage import ATTEMPTS, Stage
 
 #: Seconds a worker's clock readings and a device's may lie apart: two threads of a busy machine.
-SLACK_S: Final = 1.0
+SLACK_S: Final = 2.0
 #: Salted anew at each reading: the original does not hold the secret as the device keeps it.
 SALTED: Final = "fortinet_fortios"
 #: Devices whose own secrets are looked for, besides the login's.

