@@ -22,7 +22,7 @@ from redis import Redis
 
 from devicevault import names
 from devicevault.celery_app import app
-from devicevault.collector.task import this_process
+from devicevault.collector.process import this_process
 from devicevault.daemons import broker_watch
 from devicevault.daemons.reload import Reloader
 from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon
