@@ -82,6 +82,12 @@ class ConfigurationError(DeviceVaultError):
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
 
+class InventoryUnavailable(ConfigurationError):
+    """A source of the inventory gives no answer, and none is kept from earlier."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
 class MalformedMessage(DeviceVaultError):
     """A request or a stream entry that can't be read; the reader sets it aside as a dead letter."""
 

@@ -36,7 +36,7 @@ from devicevault.errors import (
 )
 from devicevault.messages import Artifact, CollectFacts, CollectRequest, CollectResult, Status
 from devicevault.platforms import Platforms
-from devicevault.platforms.page import Platform
+from devicevault.platforms.page import ArtifactSource, Platform
 from devicevault.settings import Settings, SshSettings
 from devicevault.settings.schema import RETRY_MAX_S, publish_allowance_s
 
@@ -205,12 +205,22 @@ class _Collection:
 
     def _attempt(self, platform: Platform, limit: Limit) -> None:
         with self._log_in(platform, limit) as session:
-            self._keep([session.read(source) for source in platform.artifacts])
+            self._keep([reading for source in platform.artifacts if (reading := self._read(session, source))])
             try:
                 self.found.facts = session.facts()
             except CollectionError as error:
                 # The configuration is safe already.
                 self.steps.warning(f"Model and version stay unknown: {error.problem}")
+
+    def _read(self, session: Session, source: ArtifactSource) -> Reading | None:
+        """The artifact, or None where the page can do without it."""
+        try:
+            return session.read(source)
+        except CollectionError as error:
+            if not source.optional:
+                raise
+            self.steps.warning(f"{source.name} is left out: {error.problem}")
+            return None
 
     def _log_in(self, platform: Platform, limit: Limit) -> Session:
         """A session with the first credential the device takes; each is tried once, on a connection of its own."""
@@ -295,7 +305,7 @@ class _Collection:
             media_type=reading.source.media_type,
             size=len(encoded),
             digest="sha256:" + hashlib.sha256(encoded).hexdigest(),
-            original_digest=self.context.sealer.keyed_digest(reading.normalised.comparable),
+            original_digest=self.context.sealer.keyed_digest(reading.normalised.comparable, reading.normalised.basis),
             text=text,
             original=original,
             key_id=key_id,

@@ -130,6 +130,9 @@ class DeviceConnection(BaseConnection):
         """As :meth:`receive`, for netmiko's own methods."""
         return self.receive(0.01)
 
+    def write_channel(self, out_data: str) -> None:
+        """Nothing: what netmiko itself would type, no page lists."""
+
     def send(self, text: str) -> None:
         """Types ``text``. Raises as :meth:`receive` does."""
         self.limit.check()

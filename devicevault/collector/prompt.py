@@ -13,8 +13,10 @@ import time
 from typing import Final
 
 from devicevault.collector.connection import DeviceConnection
-from devicevault.collector.text import last_line
+from devicevault.collector.keyboard import Keyboard
+from devicevault.collector.text import answered, last_line
 from devicevault.errors import ConfigurationTooLarge, DeviceUnreachable, DeviceVaultError, PromptNotFound
+from devicevault.platforms.page import Question
 from devicevault.platforms.page import Session as Page
 
 #: The prompt is looked for in this much of the end, the command's echo in this much of the beginning.
@@ -35,9 +37,10 @@ LAST_WORDS_CHARACTERS: Final = 120
 class PromptReader:
     """What a person at the terminal does: types, and reads until the prompt is back."""
 
-    def __init__(self, connection: DeviceConnection, page: Page, max_bytes: int) -> None:
+    def __init__(self, connection: DeviceConnection, keyboard: Keyboard, page: Page, max_bytes: int) -> None:
         self.prompt = ""
         self._connection = connection
+        self._keyboard = keyboard
         self._page = page
         self._max_bytes = max_bytes
         #: Whether the device shows what is typed.
@@ -55,21 +58,22 @@ class PromptReader:
         answer = self._answer = _Answer("", self._max_bytes)
         silent_s = 0.0
         nudges = 0
+        self._keyboard.wake()
         while True:
             data = self._greeting()
             line = answer.add(data)
             silent_s = 0.0 if data else silent_s + SETTLE_S
             if data:
                 continue
-            if self._is_prompt(line):
+            if asked := self._asked(line, "login"):
+                self._keyboard.answer(asked[0])
+                answer.go_on(asked[1])
+            elif self._is_prompt(line):
                 self.prompt = line.strip()
                 return answer.text
-            if (typed := self._answer_to(line)) is not None:
-                self._connection.send(typed)
-                answer.turn_page()
             elif silent_s >= NUDGE_S and nudges < NUDGES_MAX:
                 # Some devices show nothing before the first key.
-                self._connection.send(self._connection.RETURN)
+                self._keyboard.press_enter()
                 silent_s = 0.0
                 nudges += 1
             elif silent_s >= NUDGE_S and line.strip():
@@ -81,12 +85,8 @@ class PromptReader:
     def run(self, command: str) -> str:
         """Types a command and returns all that came up to and including the prompt, as Latin-1."""
         self.drain()
-        self._connection.send(command + self._connection.RETURN)
+        self._keyboard.type(command)
         return self.read(command)
-
-    def type_secret(self, secret: str) -> None:
-        """Types what is not echoed."""
-        self._connection.send(secret + self._connection.RETURN)
 
     def drain(self) -> None:
         """Forgets what came unasked, such as a log message, so that it is not taken for an answer."""
@@ -107,9 +107,12 @@ class PromptReader:
             line = answer.add(data)
             silent_s = 0.0 if data else silent_s + wait_s
             wait_s = DOUBT_S
-            if self._page.pager_prompt is not None and self._page.pager_prompt.search(line):
-                self._connection.send(self._page.pager_key)
-                answer.turn_page()
+            if self._page.pager_prompt is not None and (more := self._page.pager_prompt.search(line)):
+                self._keyboard.turn_page()
+                answer.go_on(more.start())
+            elif asked := self._asked(line, "reading"):
+                self._keyboard.answer(asked[0])
+                answer.go_on(asked[1])
             elif question is not None and question.search(line):
                 return answer.text
             elif self._is_prompt(line):
@@ -125,7 +128,7 @@ class PromptReader:
         self._connection.limit.step = "leaving"
         # All was read: a device that closes at once, or hangs now, spoils nothing.
         with contextlib.suppress(DeviceVaultError):
-            self._connection.send(self._page.leave + self._connection.RETURN)
+            self._keyboard.type(self._page.leave)
             ends = time.monotonic() + LEAVE_S
             while time.monotonic() < ends:
                 self._connection.receive(LEAVE_S)
@@ -146,10 +149,11 @@ class PromptReader:
             return False
         return any(self._page.prompt.fullmatch(form) for form in (line, line.rstrip(), stripped, stripped + " "))
 
-    def _answer_to(self, line: str) -> str | None:
+    def _asked(self, line: str, when: str) -> tuple[Question, int] | None:
+        """The page's question this line asks, and the column it begins at."""
         for question in self._page.questions:
-            if question.asks.search(line):
-                return question.answer
+            if question.when == when and (found := question.asks.search(line)):
+                return question, found.start()
         return None
 
 
@@ -186,6 +190,7 @@ class _Answer:
             self.echoed = any(self._echo in "".join(line.split()) for line in lines)
         return last_line(self._tail)
 
-    def turn_page(self) -> None:
-        """The pager's question is answered; what follows may stand on the same line."""
+    def go_on(self, column: int) -> None:
+        """The question at this column is answered; what follows may stand on the same line."""
+        self._pieces.append(answered(column))
         self._tail = ""

@@ -10,9 +10,10 @@ from typing import Final
 
 from devicevault.collector.completeness import agree, count_in, counted, judge, lines_in, rejection
 from devicevault.collector.connection import DeviceConnection
+from devicevault.collector.keyboard import Keyboard
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
 from devicevault.collector.prompt import PromptReader
-from devicevault.collector.steps import HIDDEN, Steps
+from devicevault.collector.steps import Steps
 from devicevault.collector.text import clean, decode
 from devicevault.credentials import Credential
 from devicevault.errors import (
@@ -56,7 +57,8 @@ class Session:
         self._credential = credential
         self._steps = steps
         self._max_bytes = max_bytes
-        self._reader = PromptReader(connection, platform.session, max_bytes)
+        self._keyboard = Keyboard(connection, platform, credential, steps)
+        self._reader = PromptReader(connection, self._keyboard, platform.session, max_bytes)
 
     def __enter__(self) -> Session:
         try:
@@ -71,7 +73,6 @@ class Session:
     ) -> None:
         try:
             if error is None:
-                self._steps.typed(self._platform.session.leave)
                 self._reader.leave()
             else:
                 self._show(clean(self._reader.unfinished, echo=""))
@@ -122,8 +123,7 @@ class Session:
         if page.unprivileged is None or not _matches(page.unprivileged, self._reader.prompt):
             return
         self._connection.limit.step = "entering privileged mode"
-        self._steps.typed(page.enable)
-        self._connection.send(page.enable + self._connection.RETURN)
+        self._keyboard.type(page.enable)
         asked = self._reader.read(page.enable, page.enable_prompt, new_prompt=True)
         if page.enable_prompt.search(asked.rpartition("\n")[2]):
             if not self._credential.enable:
@@ -131,8 +131,7 @@ class Session:
                     f"the device asks for an enable secret and credential {self._credential.name!r} has none",
                     "add `enable` to the credential in the worker's credentials file",
                 )
-            self._steps.typed(HIDDEN)
-            self._reader.type_secret(self._credential.enable)
+            self._keyboard.secret(self._credential.enable)
             asked = self._reader.read("", page.enable_prompt, new_prompt=True)
         if page.enable_prompt.search(asked.rpartition("\n")[2]) or _matches(page.unprivileged, self._reader.prompt):
             raise AuthenticationFailed(
@@ -152,7 +151,7 @@ class Session:
 
     def _read_proven(self, source: ArtifactSource, command: str) -> Reading:
         """The best proof the device has: a mark, a count, or two readings that agree."""
-        complete = self._platform.complete
+        complete = self._platform.judging(source).complete
         if complete.mark_with:
             if marked := self._read_marked(source, command):
                 return marked
@@ -166,24 +165,26 @@ class Session:
 
     def _read_marked(self, source: ArtifactSource, command: str) -> Reading | None:
         """The artifact up to the mark the device was made to write; None where the device takes no such command."""
-        complete = self._platform.complete
+        platform = self._platform.judging(source)
+        complete = platform.complete
         typed = complete.mark_with.replace("{command}", command)
-        original, lines = self._ask(typed)
+        original, lines = self._ask(typed, source)
         text = decode(original)
-        begins = complete.begins_with is None or complete.begins_with.match(without_preamble(self._platform, text))
-        if rejection(self._platform, text) or (text and not begins):
+        begins = complete.begins_with is None or complete.begins_with.match(without_preamble(platform, text))
+        if rejection(platform, text) or (text and not begins):
             return None
-        proof = judge(self._platform, text, marked=True)
+        proof = judge(platform, text, marked=True)
         return Reading(source, original, self._normalised(text), proof, lines)
 
     def _read_counted(self, reading: Reading, command: str) -> Reading | None:
         """The artifact with as many lines as the device counts; None where the device does not count."""
+        platform = self._platform.judging(reading.source)
         complaint = None
         for _ in range(COUNTED_MAX):
             if complaint is not None:
                 self._steps.warning(f"{complaint.problem}; reading once more")
                 reading = self._read_once(reading.source, command)
-            count = count_in(self._platform, self.ask(self._platform.complete.count_with.replace("{command}", command)))
+            count = count_in(platform, self.ask(platform.complete.count_with.replace("{command}", command)))
             if count is None:
                 break
             try:
@@ -197,9 +198,9 @@ class Session:
         return None
 
     def _read_once(self, source: ArtifactSource, command: str) -> Reading:
-        original, lines = self._ask(command)
+        original, lines = self._ask(command, source)
         text = decode(original)
-        proof = judge(self._platform, text)
+        proof = judge(self._platform.judging(source), text)
         return Reading(source, original, self._normalised(text), proof, lines)
 
     def _read_again(self, reading: Reading, command: str) -> Reading:
@@ -217,15 +218,16 @@ class Session:
             break
         return reading
 
-    def _ask(self, command: str) -> tuple[bytes, int]:
+    def _ask(self, command: str, source: ArtifactSource | None = None) -> tuple[bytes, int]:
         """The answer without echo and prompt, and how many lines it has as the device counts them."""
         self._connection.limit.step = f"reading the answer to {command!r}"
-        self._steps.typed(command)
         raw = self._reader.run(command)
+        above = self._platform.session.above_prompt
         # Cleaned as Latin-1, so that the original keeps the device's own bytes whatever their encoding.
-        answer = clean(raw, echo=command, prompt=self._reader.prompt).encode("latin-1")
+        answer = clean(raw, echo=command, prompt=self._reader.prompt, above_prompt=above).encode("latin-1")
         self._show(answer.decode("latin-1"))
-        return answer, lines_in(self._platform, raw, echoed=self._reader.echoes)
+        platform = self._platform.judging(source) if source else self._platform
+        return answer, lines_in(platform, raw, echoed=self._reader.echoes)
 
     def _normalised(self, text: str) -> Normalised:
         secrets = (self._credential.password, self._credential.enable, self._credential.passphrase)

@@ -14,6 +14,11 @@ _SILENT: Final = re.compile(
     r"\x1b(?:\[(?![0-9]*[KD])[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[=>78cDEHMNOZ])"
     r"|[\x00\x07]"
 )
+#: Put behind a question in the middle of an answer, such as a pager's, with the column it begins at. No device sends
+#: this sign: what is received is Latin-1.
+_ANSWERED: Final = "\ue000"
+_ANSWERS: Final = re.compile(_ANSWERED + r"(\d+)" + _ANSWERED)
+
 _MOVES: Final = re.compile(r"[\r\x08]|\x1b\[([0-9]*)([KD])|[^\r\x08\x1b]+|\x1b")
 _MORE: Final = re.compile(r"\s*(?:<?-+ ?\(?more\b[^\n]{0,40}-+>?|\(END\))\s*", re.IGNORECASE)
 
@@ -26,16 +31,25 @@ def decode(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def clean(raw: bytes | str, *, echo: str, prompt: re.Pattern[str] | str = "") -> str:
+def clean(
+    raw: bytes | str,
+    *,
+    echo: str,
+    prompt: re.Pattern[str] | str = "",
+    above_prompt: re.Pattern[str] | None = None,
+) -> str:
     """The device's answer alone, lines ended by ``\\n``.
 
     ``echo`` is the command as typed. ``prompt`` is the page's expression or the prompt itself; it goes from the end
-    of the text and from before a repeated echo. Remains of the pager go too.
+    of the text and from before a repeated echo, and so do lines ``above_prompt`` at the end. Remains of the pager go
+    too.
     """
     text = decode(raw) if isinstance(raw, bytes) else raw
-    lines = [_rendered(line) for line in _SILENT.sub("", text).split("\n")]
+    lines = [shown for line in _SILENT.sub("", text).split("\n") if (shown := _unasked(line)) is not None]
     lines = [line for line in lines if not _is_pager(line)]
     while lines and (not lines[-1].strip() or _is_prompt(lines[-1], prompt)):
+        lines.pop()
+    while above_prompt and lines and (not lines[-1].strip() or above_prompt.fullmatch(lines[-1].strip())):
         lines.pop()
     del lines[: _echoed(lines, "".join(echo.split()), prompt)]
     while lines and not lines[0].strip():
@@ -46,6 +60,25 @@ def clean(raw: bytes | str, *, echo: str, prompt: re.Pattern[str] | str = "") ->
 def last_line(text: str) -> str:
     """The line the cursor is on, as it stands on the terminal; carriage returns at its end take the cursor home."""
     return _rendered(_SILENT.sub("", text[text.rfind("\n") + 1 :]))
+
+
+def answered(column: int) -> str:
+    """What to put into a text behind a question that begins at this column of the cursor's line."""
+    return f"{_ANSWERED}{column}{_ANSWERED}"
+
+
+def _unasked(line: str) -> str | None:
+    """The line as it stands on a terminal, without an answered question; None where it held nothing else."""
+    if _ANSWERED not in line:
+        return _rendered(line)
+    *_, last = _ANSWERS.finditer(line)
+    column = int(last[1])
+    question = _rendered(_ANSWERS.sub("", line[: last.start()])).rstrip()[column:]
+    shown = _rendered(_ANSWERS.sub("", line))
+    if not shown[column:].startswith(question):
+        return shown  # The device wiped the question off the screen.
+    kept = shown[:column] + shown[column + len(question) :]
+    return kept if kept.strip() else None
 
 
 def _is_pager(line: str) -> bool:

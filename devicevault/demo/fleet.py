@@ -15,13 +15,13 @@ import threading
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 import asyncssh
 
 from devicevault.demo.configurations import configuration_for
 from devicevault.demo.dialects import DIALECTS
-from devicevault.demo.terminal import Terminal
+from devicevault.demo.terminal import Receive, Send, Terminal
 
 T = TypeVar("T")
 
@@ -49,6 +49,13 @@ LEGACY_ALGORITHMS: Final[dict[str, Any]] = {
     "mac_algs": ["hmac-sha1"],
     "signature_algs": ["ssh-rsa"],
 }
+
+
+class Served(Protocol):
+    """What a login sees."""
+
+    async def run(self) -> None:
+        """Serves one session until either side ends it."""
 
 
 @dataclass
@@ -88,6 +95,10 @@ class SimulatedDevice:
         if self.platform not in DIALECTS:
             raise ValueError(f"no simulated {self.platform!r}; there are {', '.join(DIALECTS)}")
         self.configuration = self.configuration or configuration_for(self.platform, self.name)
+
+    def terminal(self, user: str, send: Send, receive: Receive) -> Served:
+        """What a login of ``user`` sees."""
+        return Terminal(self, user, send, receive)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[None]:
@@ -311,7 +322,7 @@ async def _shell(process: asyncssh.SSHServerProcess[bytes], device: SimulatedDev
 
     # A connection that breaks off, or a window that changes its size, is the other side's affair.
     with device.session(), contextlib.suppress(OSError, asyncssh.Error):
-        await Terminal(device, process.get_extra_info("username").partition("+")[0], send, receive).run()
+        await device.terminal(process.get_extra_info("username").partition("+")[0], send, receive).run()
     process.exit(0)
 
 

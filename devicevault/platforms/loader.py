@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from devicevault.errors import ConfigurationError, Fault, PlatformUnknown
 from devicevault.nearest import did_you_mean
+from devicevault.platforms.extend import Folders, extended
 from devicevault.platforms.page import Platform
 from devicevault.tomlfile import TomlDocument, read_toml
 
@@ -38,14 +39,12 @@ class Platforms:
 
         Raises :class:`ConfigurationError` with the faults of every page.
         """
-        files = {path.stem: path for path in _pages_in(PACKAGE_PAGES)}
-        if extra_dir is not None:
-            files |= {path.stem: path for path in _pages_in(extra_dir)}
+        folders = Folders(shipped=_pages_in(PACKAGE_PAGES), own=_pages_in(extra_dir) if extra_dir else {})
         pages: dict[str, Platform] = {}
         faults: list[Fault] = []
-        for name in sorted(files):
+        for name in folders.names():
             try:
-                pages[name] = read_page(files[name])
+                pages[name] = read_page(folders.page(name), folders)
             except ConfigurationError as error:
                 faults += error.faults
         if faults:
@@ -73,8 +72,11 @@ class Platforms:
         return name in self.pages
 
 
-def read_page(path: Path) -> Platform:
-    """The page in this file. Raises :class:`ConfigurationError` with every fault of the page."""
+def read_page(path: Path, folders: Folders | None = None) -> Platform:
+    """The page in this file, which may extend one of ``folders``.
+
+    Raises :class:`ConfigurationError` with every fault of the page.
+    """
     if not _NAME.fullmatch(path.stem):
         raise ConfigurationError(
             Fault(str(path), f"{path.stem!r} can't be a platform's name", "use small letters, digits and underscores")
@@ -84,17 +86,22 @@ def read_page(path: Path) -> Platform:
         if key in document.data:
             problem = "the name is the file's own" if key == "name" else "is worked out from the page"
             raise ConfigurationError(document.fault((key,), problem, "remove the key"))
+    data = extended(document, folders or Folders(shipped=_pages_in(PACKAGE_PAGES), own={}))
     try:
-        return Platform.model_validate({**document.data, "name": path.stem, "digest": _digest(document.data)})
+        return Platform.model_validate({**data, "name": path.stem, "digest": _digest(data)})
     except ValidationError as error:
         raise ConfigurationError(_faults(document, error)) from None
 
 
-def _pages_in(folder: Path) -> list[Path]:
+def _pages_in(folder: Path) -> dict[str, Path]:
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
+        return {
+            path.stem: path
+            for path in sorted(folder.iterdir())
+            if path.suffix == ".toml" and not path.name.startswith(".")
+        }
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return {}
     except OSError as error:
         raise ConfigurationError(
             Fault(str(folder), f"can't be read: {error.strerror}", "check its owner and mode")

@@ -9,18 +9,12 @@ each; an expression that names ``\\n`` is matched across lines.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
-#: A backup never changes a device: a page that would type one of these is refused. ``set cli`` (Junos) is about
-#: the session only.
-_CHANGES = re.compile(
-    r"conf(ig(ure)?)?\b|system-view\b|set (?!cli )|write\b|copy\b|commit\b|save\b|reload\b|reboot\b|delete\b|erase\b|"
-    r"del\b|rm\b|add\b|remove\b|import\b|restore\b|edit\b|execute\b|request\b|clear\b|"
-    # RouterOS: a menu's path, then the verb.
-    r"/.*\b(?:add|set|unset|remove|move|enable|disable|edit|import|load|reset\S*|reboot|shutdown|install|upgrade)\b"
-)
+from devicevault.platforms.readonly import harmless
 
 
 def _compile(value: Any) -> re.Pattern[str]:
@@ -34,23 +28,12 @@ def _compile(value: Any) -> re.Pattern[str]:
         raise ValueError(f"not a regular expression: {error}") from None
 
 
-def _harmless(command: str) -> str:
-    for part in re.split(r"[|;&\n'\"`(]+", command.casefold()):
-        if _CHANGES.match(part.strip()) or _CHANGES.match(part.strip().lstrip("/")):
-            raise ValueError(f"{command!r} may change the device; a page only reads")
-    if re.search(r"(?<!2)>(?!&)", command):
-        raise ValueError(f"{command!r} may write a file; a page only reads")
-    if "\n" in command or "\r" in command:
-        raise ValueError("a command is one line")
-    return command
-
-
 Regex = Annotated[re.Pattern[str], PlainValidator(_compile)]
-Command = Annotated[str, AfterValidator(_harmless)]
+Command = Annotated[str, AfterValidator(harmless)]
 
 
 def _form(command: str) -> str:
-    return _harmless(command.replace("{command}", "show")) and command
+    return harmless(command.replace("{command}", "show")) and command
 
 
 CommandForm = Annotated[str, AfterValidator(_form)]
@@ -61,47 +44,47 @@ class Section(BaseModel):
 
 
 class Question(Section):
-    """Something a device may ask at login, such as to press a key or to read its licence."""
+    """Something a device may ask, such as to press a key, to read its licence, or to choose from a menu."""
 
     #: Matched against the last line.
     asks: Regex
-    #: Typed as it stands: ``\r`` is Enter, ``\u0003`` is Ctrl-C.
+    #: Typed as it stands: ``\r`` is Enter, ``\u0003`` is Ctrl-C. ``{username}`` and ``{password}`` are the login's, for
+    #: devices that ask once more behind SSH; they stand for the whole answer and Enter follows by itself.
     answer: str
+    #: Whether it is asked between login and the first prompt, or while a command is answered.
+    when: Literal["login", "reading"] = "login"
 
 
 class Session(Section):
     """How to log in and read without changing the device."""
 
-    #: netmiko's device type.
-    driver: str
+    #: netmiko's device type. Nothing of it types anything: it knows a few terminals' ways, ``generic`` those of most.
+    driver: str = "generic"
     #: The device's prompt: matched against the last line only, from its start to the very end of the output.
     prompt: Regex
+    #: A line of its own that stands above each prompt (``[/]``, ``{master:0}``): taken off the end of an answer.
+    above_prompt: Regex | None = None
+    #: Typed once after login, for devices that show nothing before a key is pressed.
+    wake: str = ""
+    #: What Enter sends; where it is empty, what the driver sends (mostly ``\n``).
+    enter: str = ""
     #: Commands that silence the pager for this session only; an error answer to one is noted, not fatal.
     pager_off: tuple[Command, ...] = ()
     #: A pager's question at the end of the output, for devices that can't be silenced.
     pager_prompt: Regex | None = None
     #: What is typed at the pager's question.
     pager_key: str = " "
-    #: What may be asked between login and the first prompt.
+    #: What may be asked.
     questions: tuple[Question, ...] = ()
     #: Appended to the login name (RouterOS console options such as ``+ct511w``).
     login_suffix: str = ""
-    #: A prompt that matches this is unprivileged: ``enable`` is typed.
+    #: A prompt that matches this is unprivileged, or a shell in front of the command line: ``enable`` is typed.
     unprivileged: Regex | None = None
-    enable: str = "enable"
+    enable: Command = "enable"
     #: What asks for the enable secret.
     enable_prompt: Regex = re.compile(r"[Pp]assword: ?\Z", re.MULTILINE)
     #: How the session ends; never a command that saves.
-    leave: str = "exit"
-
-
-class ArtifactSource(Section):
-    """Where one artifact comes from."""
-
-    name: str = "running"
-    media_type: str = "text/plain"
-    #: The first command the device knows wins.
-    commands: tuple[Command, ...] = Field(min_length=1)
+    leave: Command = "exit"
 
 
 class FactSource(Section):
@@ -156,6 +139,19 @@ class Completeness(Section):
         return self
 
 
+class ArtifactSource(Section):
+    """Where one artifact comes from."""
+
+    name: str = "running"
+    media_type: str = "text/plain"
+    #: The first command the device knows wins.
+    commands: tuple[Command, ...] = Field(min_length=1)
+    #: Kept where it can be had; its failure is told in the log and fails nothing else. Never the first artifact.
+    optional: bool = False
+    #: How this one looks when it is whole, where it differs from the page's ``complete``.
+    complete: Completeness | None = None
+
+
 class SecretRule(Section):
     """One secret: every group named ``secret`` (or group 1) of ``pattern`` is replaced."""
 
@@ -196,3 +192,30 @@ class Platform(Section):
     kind: Literal["cli", "noop"] = "cli"
     #: Digest of the page and of the filter behind it: the ``rules_digest`` of a result. The loader fills it in.
     digest: str = ""
+
+    @model_validator(mode="after")
+    def _is_read(self) -> Platform:
+        if self.artifacts[0].optional:
+            raise ValueError("the first artifact can't be optional: it is the device's configuration")
+        names = [artifact.name for artifact in self.artifacts]
+        if len(set(names)) < len(names):
+            raise ValueError("two artifacts have the same name")
+        return self
+
+    def judging(self, source: ArtifactSource) -> Platform:
+        """The page as it judges this artifact."""
+        return self.model_copy(update={"complete": source.complete}) if source.complete else self
+
+    def commands(self) -> Iterator[str]:
+        """Every command a session may type, login to farewell: nothing else is ever sent but keys and secrets."""
+        session = self.session
+        yield from (session.enable, *session.pager_off)
+        for source in self.artifacts:
+            complete = source.complete or self.complete
+            for command in source.commands:
+                yield command
+                yield from (
+                    form.replace("{command}", command) for form in (complete.mark_with, complete.count_with) if form
+                )
+        yield from (fact.command for fact in self.facts)
+        yield session.leave

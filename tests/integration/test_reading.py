@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from devicevault.collector.collect import CollectorContext, collect
+from devicevault.demo.dialects import DIALECTS
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.messages import CollectResult
 from devicevault.platforms import Platforms
@@ -86,7 +87,7 @@ def without_count(context: CollectorContext, platform: str) -> CollectorContext:
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.99])
-@pytest.mark.parametrize("platform", [name for name in PLATFORMS.names() if name != "noop"])
+@pytest.mark.parametrize("platform", DIALECTS)
 def test_a_configuration_cut_at_the_same_place_each_time_is_no_success(
     platform: str, share: float, tmp_path: Path
 ) -> None:

@@ -1,0 +1,128 @@
+"""Every page against a device of its kind, played from a recording over SSH: whole, quiet, and free of secrets.
+
+A recording is ``tests/platforms/PAGE.toml``, written from the vendor's documented behaviour.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from devicevault.collector import prompt
+from devicevault.collector.collect import collect
+from devicevault.collector.completeness import agree, counted, judge, lines_in
+from devicevault.collector.normalise import Normalised, normalise
+from devicevault.collector.text import clean
+from devicevault.demo.fleet import Fleet
+from devicevault.errors import CollectionError
+from devicevault.messages import CollectResult, Status
+from devicevault.platforms.recording import Recording
+from tests.collecting import PLATFORMS, make_context, request_for
+from tests.playing import PlayedDevice
+
+FOLDER = Path(__file__).parents[1] / "platforms"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
+CUTS = 20
+
+
+@cache
+def recording(name: str) -> Recording:
+    return Recording.load(FOLDER / f"{name}.toml")
+
+
+def played(name: str, fault: str = "") -> PlayedDevice:
+    record = recording(name)
+    enable = "open sesame" if record.enable_asks else ""
+    page = PLATFORMS.get(record.platform)
+    return PlayedDevice(name, page.name, "", enable=enable, fault=fault, recording=record, page=page)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The played devices never pause in the middle of an answer."""
+    monkeypatch.setattr(prompt, "SETTLE_S", 0.03)
+    monkeypatch.setattr(prompt, "LEAVE_S", 0.1)
+
+
+def readings(device: PlayedDevice, folder: Path, times: int) -> list[CollectResult]:
+    """Collects the device so many times."""
+    context = make_context(folder, attempts=1)
+    with Fleet([device]) as fleet:
+        return [collect(request_for(fleet, device), context) for _ in range(times)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_device_of_this_kind_is_collected(name: str, tmp_path: Path) -> None:
+    device = played(name)
+    expected = recording(name).expect
+    first, second = readings(device, tmp_path, 2)
+
+    assert (first.status, first.error_message) == (Status.SUCCESS, "")
+    assert second.status == Status.SUCCESS
+    assert [artifact.name for artifact in first.artifacts] == list(expected.artifacts)
+    assert [artifact.text for artifact in second.artifacts] == [artifact.text for artifact in first.artifacts]
+    assert [each.original_digest for each in second.artifacts] == [each.original_digest for each in first.artifacts]
+
+    told = "\n".join([*(artifact.text for artifact in first.artifacts), *(line.message for line in first.log)])
+    answers = "\n".join(device.recording.answers.values())
+    assert [secret for secret in expected.secrets if secret not in answers] == [], "a secret the device does not show"
+    assert [secret for secret in expected.secrets if secret in told] == []
+    assert [text for text in expected.shown if text not in told] == []
+    if device.recording.pager:
+        assert device.recording.pager.asks.strip() not in told
+    facts = first.facts
+    assert (facts.model, facts.version, facts.serial) == (expected.model, expected.version, expected.serial)
+
+    assert set(device.commands) <= set(device.page.commands())
+
+
+def prove(name: str, printed: str, whole: Normalised) -> Normalised:
+    """What a session does with an answer of which so much arrived; raises where it is not proven whole."""
+    record = recording(name)
+    page = PLATFORMS.get(record.platform)
+    command = record.artifact_command(page) or page.artifacts[0].commands[0]
+    raw = f"{command}\n{printed}{record.prompt}"
+    last = record.prompt.rpartition("\n")[2]
+    text = clean(raw, echo=command, prompt=last, above_prompt=page.session.above_prompt)
+    mark = page.complete.mark_with.replace("{command}", command)
+    judge(page, text, marked=mark in record.answers)
+    normalised = normalise(page, text)
+    count = page.complete.count_with.replace("{command}", command)
+    if mark in record.answers:
+        return normalised
+    if count in record.answers:
+        answer = page.complete.count.search(record.answer(count, page=page) or "")
+        assert answer, f"{count!r}: no count in the answer"
+        counted(lines_in(page, raw, echoed=True), int(answer[1]))
+    elif page.complete.read_twice:
+        agree(page, normalised, whole)
+    return normalised
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_configuration_of_this_kind_that_is_cut_is_none(name: str) -> None:
+    record = recording(name)
+    page = PLATFORMS.get(record.platform)
+    command = record.artifact_command(page)
+    assert command, "the recording answers none of the page's commands"
+    mark = page.complete.mark_with.replace("{command}", command)
+    printed = record.answer(mark if mark in record.answers else command, page=page) or ""
+    whole = normalise(page, clean(printed, echo=""))
+    proven = prove(name, printed, whole)
+    end = len(printed.rstrip())
+    for at in {end * number // CUTS for number in range(CUTS)} | {end - 1}:
+        try:
+            taken = prove(name, printed[:at] + "\n", whole)
+        except CollectionError:
+            continue
+        assert taken.comparable == proven.comparable, f"cut at {at} of {end}: {printed[max(0, at - 60) : at]!r}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cut_answer_is_a_failure(name: str, tmp_path: Path) -> None:
+    [result] = readings(played(name, fault="cut"), tmp_path, 1)
+    assert result.status == Status.FAILURE
+    assert result.error in ("truncated", "rejected", "empty")
+    assert result.artifacts == ()
