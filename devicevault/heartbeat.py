@@ -19,6 +19,8 @@ from devicevault.stream import unavailable
 INTERVAL_S: Final = 15.0
 SILENT_AFTER_S: Final = 4 * INTERVAL_S
 FORGET_AFTER_S: Final = 7 * 86400
+#: The state of a worker that ended by itself.
+STOPPED: Final = "stopped"
 
 
 class Heartbeat(BaseModel):
@@ -26,9 +28,10 @@ class Heartbeat(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    #: ``GROUP@HOST``
+    #: As the broker knows it: ``GROUP@HOST``, or what a plain ``celery worker`` is called.
     worker: str
-    group: str
+    #: The collector groups whose queues it consumes; a service of ours has one.
+    groups: tuple[str, ...] = Field(min_length=1)
     version: str
     started_at: AwareDatetime
     #: By Redis' clock: those of two hosts may differ.
@@ -45,6 +48,8 @@ class Heartbeat(BaseModel):
     platforms: dict[str, str] = Field(default_factory=dict)
     #: The key it seals originals with; ``plain`` when it does not.
     key_id: str = ""
+    #: Where it puts its results.
+    results_stream: str = ""
 
     def silent_s(self, now: datetime) -> float:
         """Seconds since it was last heard of."""

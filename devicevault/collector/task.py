@@ -13,7 +13,7 @@ from celery.signals import worker_init, worker_shutting_down
 import devicevault
 from devicevault import names
 from devicevault.celery_app import app
-from devicevault.collector import consumption, quiet
+from devicevault.collector import consumption, pulse, quiet
 from devicevault.collector.process import this_process
 from devicevault.collector.worker import Worker
 from devicevault.errors import CollectionError, CollectionInterrupted, ConfigurationError, ExitCode, MalformedMessage
@@ -22,6 +22,7 @@ from devicevault.messages import CollectRequest, CollectResult, Status
 logger = logging.getLogger(__name__)
 
 consumption.install(app, lambda: this_process.worker().holds)
+pulse.install(this_process.worker)
 
 
 @app.task(name=names.TASK_COLLECT, bind=True, acks_late=True, ignore_result=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]  # Celery is untyped

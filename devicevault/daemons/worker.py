@@ -72,7 +72,7 @@ def work(settings: Settings, group: str) -> None:
     worker = this_process.worker()
     concurrency = app.settings.worker.concurrency
     name = f"{group}@{socket.gethostname()}"
-    report = WorkerReport(name, group, concurrency, this_process.worker)
+    report = WorkerReport(lambda: this_process.worker().activity)
     reloader = Reloader(
         app.settings,
         lambda: load_settings().for_group(group),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from amqp.exceptions import AccessRefused, NotAllowed
@@ -28,8 +28,8 @@ CONNECT_TIMEOUT_S: Final = 5
 ANSWER_WITHIN_S: Final = 2.0
 
 
-def look(settings: Settings, inventory: Inventory | None) -> Iterator[Finding]:
-    """Whether requests get to workers."""
+def look(settings: Settings, inventory: Inventory | None) -> Generator[Finding, None, frozenset[str]]:
+    """Whether requests get to workers. Returns the names of those that answer."""
     app.use(settings)
     with app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S) as connection:
         try:
@@ -41,11 +41,12 @@ def look(settings: Settings, inventory: Inventory | None) -> Iterator[Finding]:
         except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
             yield _unreachable(settings, error)
             yield Finding.unknown(WORKERS, "not looked at: the broker does not answer")
-            return
+            return frozenset()
     yield Finding.ok(BROKER, f"{mask_passwords(settings.broker_url)} answers")
     yield from judge_workers(listened_to, waiting, inventory)
     if settings.has_amqp_broker:
         yield _management(settings)
+    return frozenset(listened_to)
 
 
 def _queues_of(inventory: Inventory | None) -> set[str]:

@@ -114,13 +114,14 @@ class Sampler:
         now = redis_now(redis)
         sample: dict[str, dict[tuple[str, ...], float]] = defaultdict(dict)
         for beat in heartbeats(redis):
-            self._seen_groups.add(group_label(beat.group))
-            labels = (beat.worker, group_label(beat.group))
-            sample["devicevault_worker_info"][(*labels, beat.version)] = 1.0
-            sample["devicevault_worker_last_contact_seconds"][labels] = beat.silent_s(now)
-            sample["devicevault_worker_sessions"][labels] = beat.in_flight
-            sample["devicevault_worker_stuck_sessions"][labels] = beat.stuck
-            sample["devicevault_worker_slots"][labels] = beat.concurrency
+            for group in map(group_label, beat.groups):
+                self._seen_groups.add(group)
+                labels = (beat.worker, group)
+                sample["devicevault_worker_info"][(*labels, beat.version)] = 1.0
+                sample["devicevault_worker_last_contact_seconds"][labels] = beat.silent_s(now)
+                sample["devicevault_worker_sessions"][labels] = beat.in_flight
+                sample["devicevault_worker_stuck_sessions"][labels] = beat.stuck
+                sample["devicevault_worker_slots"][labels] = beat.concurrency
         return dict(sample)
 
     def _broker(self) -> Sample:

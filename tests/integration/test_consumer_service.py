@@ -236,5 +236,5 @@ def just_now(device: str, status: str, now: datetime, error: str = "") -> Collec
 
 def redis_beat(redis: Redis) -> None:
     heartbeat.beat(
-        redis, "dmz@far", group="dmz", version="9.9", started_at=datetime.now(UTC), in_flight=3, concurrency=8
+        redis, "dmz@far", groups=("dmz",), version="9.9", started_at=datetime.now(UTC), in_flight=3, concurrency=8
     )

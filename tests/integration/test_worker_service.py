@@ -16,6 +16,8 @@ import devicevault
 from devicevault import names
 from devicevault.heartbeat import Heartbeat, heartbeats
 from devicevault.platforms.loader import PACKAGE_PAGES
+from devicevault.settings import VaultSettings
+from devicevault.vault_keys import create_keys
 from tests.servers import RedisServer, wait_until
 from tests.systemd import Listener, systemd
 from tests.workers import WorkerHost, stop
@@ -112,7 +114,7 @@ def test_the_status_line_and_the_heartbeat_tell_what_the_worker_does(host: Worke
         host.wait_for_lock("slow")
         listener.wait_for("1 in flight, 0 stuck, 2 done, 1 failed")
         beat = known(host)
-        assert (beat.group, beat.version, beat.concurrency) == ("dmz", devicevault.__version__, 4)
+        assert (beat.groups, beat.version, beat.concurrency) == (("dmz",), devicevault.__version__, 4)
         assert "lab" in beat.credentials
         assert beat.key_id == "plain"
         assert "cisco_ios" in beat.platforms
@@ -138,6 +140,20 @@ def test_a_worker_whose_services_stay_away_says_for_what_it_waits_and_ends_with_
         assert worker.wait(60) == os.EX_TEMPFAIL
     assert "Traceback" not in host.log()
     assert not any("READY=1" in told for told in listener.heard)
+
+
+def test_a_worker_started_together_with_the_vault_waits_for_the_keys_that_are_being_made(
+    host: WorkerHost, listener: Listener
+) -> None:
+    keys = {name: host.folder / f"vault.{name}" for name in ("public_key", "private_key", "digest_key")}
+    places = "".join(f'{name} = "{path}"\n' for name, path in keys.items())
+    rewrite(host, 'originals = "plain"', f'originals = "sealed"\n{places}')
+    with host.running(*WORKER, NOTIFY_SOCKET=str(listener.path)) as worker:
+        listener.wait_for("STATUS=waiting for the vault's keys")
+        made = create_keys(VaultSettings(**keys))
+        listener.wait_for("READY=1")
+        assert known(host).key_id == made
+        assert stop(worker) == 0
 
 
 def test_a_frozen_worker_feeds_no_watchdog_and_its_task_is_done_by_the_next(

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import devicevault
+from devicevault import names
 from devicevault.doctor import State
 from devicevault.doctor.units import judge_timers, judge_units, parsed
-from devicevault.doctor.workers import judge_worker
+from devicevault.doctor.workers import Vault, judge_worker
 from devicevault.heartbeat import Heartbeat
 from devicevault.inventory import Inventory, load_inventory
 from devicevault.platforms import Platforms
@@ -40,17 +41,19 @@ def judged(inventory: Inventory, own_key: str = "plain", **told: Any) -> list[tu
     beat = Heartbeat.model_validate(
         {
             "worker": "dmz@far",
-            "group": "dmz",
+            "groups": ("dmz",),
             "version": devicevault.__version__,
             "started_at": NOW - timedelta(hours=1),
             "seen_at": NOW,
             "credentials": ("lab",),
             "platforms": {page.name: page.digest for page in PLATFORMS},
             "key_id": "plain",
+            "results_stream": names.RESULTS_STREAM,
             **told,
         }
     )
-    return [(finding.state, finding.text) for finding in judge_worker(beat, NOW, inventory, PLATFORMS, own_key)]
+    vault = Vault(inventory, PLATFORMS, own_key, names.RESULTS_STREAM)
+    return [(finding.state, finding.text) for finding in judge_worker(beat, NOW, vault)]
 
 
 def test_a_worker_with_everything_its_devices_need_is_well(inventory: Inventory) -> None:
@@ -67,6 +70,7 @@ def test_a_worker_with_everything_its_devices_need_is_well(inventory: Inventory)
         ({"credentials": ()}, State.FAULT, "no credential 'lab', which 2 of its devices need"),
         ({"platforms": {}}, State.FAULT, "no page for platform cisco_ios"),
         ({"platforms": {"cisco_ios": "sha256:other"}}, State.WARNING, "another page for platform cisco_ios"),
+        ({"results_stream": "elsewhere"}, State.FAULT, "into elsewhere; this vault reads device:results"),
         ({"seen_at": NOW - timedelta(minutes=10)}, State.WARNING, "not heard of for 600 s"),
     ],
 )
