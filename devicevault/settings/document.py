@@ -22,8 +22,12 @@ MAIN_TABLES: Final[Mapping[str, tuple[str, ...]]] = {"worker": ("concurrency",),
 
 EXAMPLE_GROUP: Final = "dmz"
 EXAMPLE_JUMP: Final = "bastion"
-#: What a jump host needs and no default can tell.
-NEEDED: Final[Mapping[str, str]] = {"address": "bastion.example.net", "credential": "bastion"}
+EXAMPLE_RECEIVER: Final = "noc"
+#: What a jump host or a receiver needs and no default can tell.
+NEEDED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "jumps": {"address": "bastion.example.net", "credential": "bastion"},
+    "receivers": {"apprise": {"file": "/etc/devicevault/noc.url"}},
+}
 
 SAMPLE_HEAD: Final = """\
 # DeviceVault's settings. Each key stands here with its default; remove the # before it to change it.
@@ -43,6 +47,10 @@ GROUPS_HEAD: Final = f"""\
 JUMPS_HEAD: Final = f"""\
 # A jump host or proxy, here one called {EXAMPLE_JUMP}: ssh.jump, of a group or of all, and `jump` of a device name it.
 # Its address and credential have no default.
+"""
+
+RECEIVERS_HEAD: Final = f"""\
+# Who gets notices, here one called {EXAMPLE_RECEIVER}: either `apprise` or `command` says how it is reached.
 """
 
 
@@ -68,6 +76,7 @@ def sample() -> str:
         blocks.append(f"# {first_line(Settings.model_fields[name].annotation)}\n[{name}]\n" + "\n".join(settings))
     blocks.append(GROUPS_HEAD + "".join(_sample_of("groups", EXAMPLE_GROUP)))
     blocks.append(JUMPS_HEAD + "".join(_sample_of("jumps", EXAMPLE_JUMP, described=True)))
+    blocks.append(RECEIVERS_HEAD + "".join(_sample_of("receivers", EXAMPLE_RECEIVER, described=True)))
     return "\n".join(blocks)
 
 
@@ -77,7 +86,7 @@ def _sample_of(kind: str, name: str, *, described: bool = False) -> Iterator[str
         whole = (kind, name, *key)
         if described:
             yield f"# {described_field(whole)}\n"
-        value = NEEDED.get(key[-1], default_of(whole)) if kind == "jumps" else default_of(whole)
+        value = NEEDED.get(kind, {}).get(key[-1], default_of(whole))
         yield f"#{dotted(key)} = {toml_value(value)}\n"
 
 
@@ -104,7 +113,7 @@ def shown(loaded: LoadedSettings, group: str = "") -> list[Shown]:
 
 
 def _shown_named(loaded: LoadedSettings) -> list[Shown]:
-    """Only what groups and jumps set: the rest follows the general settings, or has its default."""
+    """Only what groups, jumps and receivers set: the rest follows the general settings, or has its default."""
     keys = (
         (kind, name, *key) for kind in NAMED for name in getattr(loaded.settings, kind) for key in keys_of(NAMED[kind])
     )

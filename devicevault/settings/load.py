@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -78,7 +78,7 @@ class _Gathered:
     """What the sources gave so far."""
 
     layer: Layer = field(default_factory=dict)
-    #: Every ``[groups.NAME]`` and ``[jumps.NAME]``, by its key.
+    #: Every ``[groups.NAME]``, ``[jumps.NAME]`` and ``[receivers.NAME]``, by its key.
     named: dict[Key, Origin] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -135,13 +135,13 @@ class _Gathered:
 
     def _without(self, wrong: set[Key]) -> Settings:
         """The settings as they would be without the wrong values, for the checks of how values fit together."""
-        # A jump is of no use without the values that are wrong: it is left out whole.
-        jumps = {key[1] for key in wrong if key[0] == "jumps"}
-        named = [key for key in self.named if key not in wrong and is_group_name(key[1]) and not _is_of(key, jumps)]
+        # Most tables with a name of their own are of no use without the values that are wrong: they are left out whole.
+        useless = {key[:2] for key in wrong if key[0] in NAMED and key[0] != "groups"}
+        named = [key for key in self.named if key not in wrong and is_group_name(key[1]) and key not in useless]
         rest = {
             key: value
             for key, value in self.layer.items()
-            if key not in wrong and (key[0] not in NAMED or is_group_name(key[1])) and not _is_of(key, jumps)
+            if key not in wrong and (key[0] not in NAMED or is_group_name(key[1])) and key[:2] not in useless
         }
         return Settings.model_validate(_nested(named, rest))
 
@@ -151,12 +151,8 @@ class _Gathered:
         for key, value in self.layer.items():
             if key[: len(location)] == location or location[: len(key)] == key:
                 return key, value.origin.fault(location, *in_words(detail, value.value, kind_of(key)))
-        # Only a group or jump without settings of its own leaves no value to blame.
+        # Only a named table without settings of its own leaves no value to blame.
         return location, self.named[location[:2]].fault(location, *in_words(detail, None, None))
-
-
-def _is_of(key: Key, jumps: Collection[str]) -> bool:
-    return key[0] == "jumps" and key[1] in jumps
 
 
 def _nested(named: Iterable[Key], layer: Layer) -> dict[str, Any]:

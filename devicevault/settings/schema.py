@@ -121,6 +121,26 @@ def _listen_address(value: str) -> str:
     return value
 
 
+def _receiver_name(value: str) -> str:
+    if not names.is_group_name(value):
+        raise ValueError("is not a receiver's name; use small letters and digits, single - or _ between them")
+    return value
+
+
+def _secret_reference(reference: dict[str, str]) -> dict[str, str]:
+    if reference and (len(reference) != 1 or not reference.keys() <= {"file", "env", "systemd"}):
+        raise ValueError('says where the URL is with one of: { file = "PATH" }, { env = "NAME" }, { systemd = "NAME" }')
+    if any(not value or "://" in value for value in reference.values()):
+        raise ValueError("holds a URL itself; write it into a file that only the consumer may read, and name that")
+    return reference
+
+
+def _program(command: tuple[str, ...]) -> tuple[str, ...]:
+    if command and not command[0].startswith("/"):
+        raise ValueError("must begin with the program's absolute path")
+    return command
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 BrokerUrl = Annotated[str, AfterValidator(urls.broker)]
 ResultBackendUrl = Annotated[str, AfterValidator(urls.result_backend)]
@@ -129,9 +149,13 @@ RedisUrl = Annotated[str, AfterValidator(urls.redis)]
 DatabaseUrl = Annotated[str, AfterValidator(urls.database)]
 GroupName = Annotated[str, AfterValidator(_group_name)]
 JumpName = Annotated[str, AfterValidator(_jump_name)]
+ReceiverName = Annotated[str, AfterValidator(_receiver_name)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 SourceAddresses = Annotated[tuple[str, ...], AfterValidator(_source_addresses)]
 PublicKeys = Annotated[tuple[str, ...], AfterValidator(_public_keys)]
+GitRemote = Annotated[str, AfterValidator(urls.git_remote)]
+SecretReference = Annotated[dict[str, str], AfterValidator(_secret_reference)]
+Program = Annotated[tuple[str, ...], AfterValidator(_program)]
 CsvColumns = Annotated[tuple[str, ...], AfterValidator(_csv_columns)]
 
 
@@ -257,6 +281,9 @@ class InventorySettings(Table):
     csv_groups: dict[str, str] = Field(
         default_factory=dict, description="The file's own group names, mapped to collector groups."
     )
+    kept_dir: AbsolutePath = Field(
+        Path("/var/lib/devicevault/inventory"), description="Folder of each source's last good answer."
+    )
 
 
 class VaultSettings(Table):
@@ -308,6 +335,67 @@ class MetricsSettings(Table):
     """Prometheus metrics and `/healthz`, served by the consumer."""
 
     listen: ListenAddress = Field("127.0.0.1:9108", description="HOST:PORT; empty serves none.")
+
+
+class MirrorSettings(Table):
+    """The git mirror: each device's text as a file, and a commit for each run and group."""
+
+    enabled: bool = Field(False, description="Whether the consumer keeps one; git must be installed.")
+    path: AbsolutePath = Field(Path("/var/lib/devicevault/mirror.git"), description="The repository, a bare one.")
+    branch: str = Field("main", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="The branch it is kept on.")
+    run_wait_s: float = Field(
+        900, ge=0, description="Seconds a commit waits for the rest of its run; what comes later gets one of its own."
+    )
+    remote: GitRemote = Field(
+        "", description="Where it is pushed to: ssh://git@HOST/PATH, https://HOST/PATH or /PATH; empty for nowhere."
+    )
+    push_timeout_s: float = Field(120, gt=0, description="Seconds one push may take.")
+
+
+NoticeKind = Literal[
+    "changed",
+    "failing",
+    "host_key",
+    "suspect",
+    "stale",
+    "recovered",
+    "worker_gone",
+    "output_failing",
+]
+
+
+class ReceiverSettings(Table):
+    """Who gets notices: an Apprise URL or a program."""
+
+    apprise: SecretReference = Field(
+        {}, description="Where its Apprise URL is: { file = PATH }, { env = NAME } or { systemd = NAME }."
+    )
+    command: Program = Field((), description="Or a program with arguments; it gets JSON on standard input.")
+    kinds: tuple[NoticeKind, ...] = Field((), description="Kinds of notices it gets; all when empty.")
+    groups: tuple[GroupName, ...] = Field((), description="Collector groups it hears of; all when empty.")
+    digest_s: float = Field(0, ge=0, description="Seconds between its digests; 0 sends each notice at once.")
+    timeout_s: float = Field(60, gt=0, description="Seconds one delivery may take.")
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> ReceiverSettings:
+        if bool(self.apprise) == bool(self.command):
+            raise ValueError("says one of two ways to reach it; write apprise or command")
+        return self
+
+
+class NotifySettings(Table):
+    """Notices of changes and faults; who gets them stands in `[receivers.NAME]`."""
+
+    failing_after: int = Field(3, ge=1, description="Failures in a row after which a device is told as failing.")
+    stale_s: float = Field(
+        26 * 3600, ge=0, description="Seconds without a good backup after which a device is told as stale; 0 for never."
+    )
+    worker_gone_s: float = Field(
+        300, ge=60, description="Seconds of silence after which a group's worker is told as gone."
+    )
+    diff_lines: int = Field(
+        200, ge=0, le=10_000, description="Lines of the difference in a notice of a change, at most."
+    )
 
 
 class FlowerSettings(Table):
@@ -369,10 +457,13 @@ class Settings(Table):
     consumer: ConsumerSettings = ConsumerSettings()
     retention: RetentionSettings = RetentionSettings()
     metrics: MetricsSettings = MetricsSettings()
+    mirror: MirrorSettings = MirrorSettings()
+    notify: NotifySettings = NotifySettings()
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
     groups: dict[GroupName, GroupSettings] = {}
     jumps: dict[JumpName, JumpSettings] = {}
+    receivers: dict[ReceiverName, ReceiverSettings] = {}
 
     def for_group(self, name: str) -> Settings:
         """The settings that count in one collector group; for a group without a table of its own, these."""

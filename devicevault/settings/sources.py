@@ -14,7 +14,7 @@ import tomli
 
 from devicevault.errors import Fault
 from devicevault.nearest import did_you_mean
-from devicevault.settings.schema import GroupSettings, JumpSettings, Settings, Table
+from devicevault.settings.schema import GroupSettings, JumpSettings, ReceiverSettings, Settings, Table
 from devicevault.tomlfile import TomlDocument, dotted
 
 PREFIX: Final = "DEVICEVAULT_"
@@ -22,8 +22,12 @@ SEPARATOR: Final = "__"
 #: Names the settings file itself.
 CONFIG_VARIABLE: Final = "DEVICEVAULT_CONFIG"
 
-#: Tables of tables with free names: ``[groups.NAME]`` and ``[jumps.NAME]``.
-NAMED: Final[Mapping[str, type[Table]]] = {"groups": GroupSettings, "jumps": JumpSettings}
+#: Tables of tables with free names: ``[groups.NAME]``, ``[jumps.NAME]`` and ``[receivers.NAME]``.
+NAMED: Final[Mapping[str, type[Table]]] = {
+    "groups": GroupSettings,
+    "jumps": JumpSettings,
+    "receivers": ReceiverSettings,
+}
 
 Key = tuple[str, ...]
 

@@ -5,6 +5,7 @@ A message never repeats the URL: it may hold a password.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -16,6 +17,10 @@ BROKER_SOCKET_SCHEME: Final = "redis+socket"
 REDIS_SOCKET_SCHEME: Final = "unix"
 SQLITE_SCHEMES: Final = ("sqlite", "sqlite+pysqlite")
 POSTGRESQL_SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg")
+
+GIT_SCHEMES: Final = ("ssh", "https", "http", "git+ssh")
+#: git's short form of an SSH address.
+_SCP: Final = re.compile(r"(?:[\w.-]+@)?[\w.-]+:[^:-][^:]*")
 
 _ESCAPE: Final = "write signs like / # ? @ : % of a user name or password as %2F %23 %3F %40 %3A %25"
 
@@ -55,6 +60,24 @@ def redis(value: str) -> str:
     if scheme(value) == REDIS_SOCKET_SCHEME:
         return value
     _check_redis_database(_split(value, REDIS_SCHEMES, "redis://HOST:6379/1"))
+    return value
+
+
+def git_remote(value: str) -> str:
+    """Empty, or where git can push to, without a password."""
+    if not value:
+        return value
+    _check_signs(value)
+    place = "write it like ssh://git@HOST/PATH, git@HOST:PATH, https://HOST/PATH or /PATH"
+    if "://" in value:
+        url = _split(value, GIT_SCHEMES, "ssh://git@HOST/PATH") if scheme(value) != "file" else urlsplit(value)
+        if url.password is not None:
+            raise ValueError(
+                "holds a password, which git would show in its arguments; take it out, and let git's credential helper "
+                "know it (docs/git.md)"
+            )
+    elif not (value.startswith("/") or _SCP.fullmatch(value)):
+        raise ValueError(f"is nothing git can push to; {place}")
     return value
 
 

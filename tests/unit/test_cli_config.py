@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from devicevault.cli import COMMANDS, load_command, main
 from devicevault.errors import ExitCode
-from devicevault.settings import JumpSettings, Settings, document, load_settings
+from devicevault.settings import JumpSettings, ReceiverSettings, Settings, document, load_settings
 from devicevault.settings.sources import keys_of
 
 ROOT = Path(__file__).parents[2]
@@ -78,8 +78,11 @@ def test_every_key_of_the_sample_file_can_be_taken_as_it_stands(tmp_path: Path) 
     path = tmp_path / "config.toml"
     path.write_text(live)
     settings = load_settings(path, {})
-    assert settings.model_copy(update={"groups": {}, "jumps": {}}) == Settings()
-    assert settings.jumps == {document.EXAMPLE_JUMP: JumpSettings.model_validate(document.NEEDED)}
+    assert settings.model_copy(update={"groups": {}, "jumps": {}, "receivers": {}}) == Settings()
+    assert settings.jumps == {document.EXAMPLE_JUMP: JumpSettings.model_validate(document.NEEDED["jumps"])}
+    assert settings.receivers == {
+        document.EXAMPLE_RECEIVER: ReceiverSettings.model_validate(document.NEEDED["receivers"])
+    }
     assert settings.for_group("dmz").ssh == Settings().ssh
     set_keys = tomli.loads(live)
     for key in keys_of(Settings):
