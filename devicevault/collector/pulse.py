@@ -12,10 +12,8 @@ from celery.signals import worker_ready, worker_shutdown
 
 import devicevault
 from devicevault import heartbeat, names
+from devicevault.collector.worker import Worker
 from devicevault.errors import ServiceUnavailable
-
-if TYPE_CHECKING:
-    from devicevault.collector.worker import Worker
 
 logger = logging.getLogger(__name__)
 
