@@ -26,7 +26,7 @@ from devicevault.collector.process import this_process
 from devicevault.daemons import broker_watch
 from devicevault.daemons.reload import Reloader
 from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon
-from devicevault.daemons.waiting import wait_for
+from devicevault.daemons.waiting import wait_for, wait_for_keys
 from devicevault.daemons.worker_report import WorkerReport
 from devicevault.errors import DeviceVaultError, ExitCode
 from devicevault.queues import waiting_requests
@@ -69,6 +69,7 @@ def work(settings: Settings, group: str) -> None:
     Raises :class:`ConfigurationError`, and :class:`ServiceUnavailable` when Redis or the broker is away for too long.
     """
     app.use(settings.for_group(group))
+    wait_for_keys(app.settings)
     worker = this_process.worker()
     concurrency = app.settings.worker.concurrency
     name = f"{group}@{socket.gethostname()}"
