@@ -14,10 +14,12 @@ class Credential:
     password: str = field(default="", repr=False)
     #: The enable secret, or empty.
     enable: str = field(default="", repr=False)
-    #: A private key in PEM or OpenSSH form, or empty.
+    #: A private key in PEM or OpenSSH form, or empty; with an agent, the public key of the one to use.
     key: str = field(default="", repr=False)
     #: Opens ``key``, or empty.
     passphrase: str = field(default="", repr=False)
+    #: Path of the SSH agent's socket, or empty for none.
+    agent: str = ""
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from devicevault.credentials.credential import Credential
-from devicevault.credentials.entry import CredentialEntry, EntryParser
+from devicevault.credentials.entry import CredentialEntry, EntryParser, is_ip_address
 from devicevault.credentials.permissions import exposure, remedy
 from devicevault.credentials.source import LiteralSource, SecretSource
 from devicevault.errors import ConfigurationError, CredentialUnusable, Fault
@@ -46,19 +47,28 @@ class CredentialStore:
     def names(self) -> tuple[str, ...]:
         return tuple(self._entries)
 
-    def resolve(self, name: str, *, address: str = "", group: str = "") -> Credential:
+    def unbound(self) -> tuple[str, ...]:
+        """The names of those bound to neither networks nor groups: a forged request could send them anywhere."""
+        return tuple(name for name, entry in self._entries.items() if not entry.is_bound)
+
+    def resolve(self, name: str, *, address: str = "", group: str = "", telnet: bool = False) -> Credential:
         """The credential, its secrets read now. ``address`` is the IP address the session goes to.
 
         Raises :class:`CredentialUnusable` when there is none of this name, when a secret can't be read, or when
-        the credential is not meant for this address or group.
+        the credential is not meant for this address or group, or not for ``telnet``.
         """
         entry = self._entries.get(name)
         if entry is None:
             fix = did_you_mean(name, self._entries) or f"add [credentials.{name}] to {self._path} on this worker"
             raise CredentialUnusable(f"this worker has no credential {name!r}", fix)
         self._refuse_strangers(name, entry, address, group)
+        if telnet and not entry.telnet:
+            raise CredentialUnusable(
+                f"credential {name!r} is not for telnet, where everybody on the way can read it",
+                f"give the device a credential of its own, with telnet = true in [credentials.{name}]",
+            )
         values = {key: self._secret(name, key, source) for key, source in entry.sources.items()}
-        return Credential(name=name, **values)
+        return Credential(name=name, agent=_agent_socket(name, entry), **values)
 
     def _refuse_strangers(self, name: str, entry: CredentialEntry, address: str, group: str) -> None:
         fix = "give the device another credential, or widen {} in the worker's credentials file"
@@ -68,6 +78,8 @@ class CredentialStore:
             )
         if not entry.is_for_address(address):
             problem = f"credential {name!r} is not for the address {address or '(none)'}"
+            if address and not is_ip_address(address):
+                fix = "give the device's IP address in the inventory: behind a jump a name is looked up out of sight"
             raise CredentialUnusable(problem, fix.format(f"credentials.{name}.networks"))
 
     def _secret(self, name: str, key: str, source: SecretSource) -> str:
@@ -81,6 +93,17 @@ class CredentialStore:
         if not text.strip():
             raise CredentialUnusable(f"credential {name!r}, {key}: the secret read is empty")
         return text
+
+
+def _agent_socket(name: str, entry: CredentialEntry) -> str:
+    if entry.agent is not True:
+        return entry.agent or ""
+    path = os.environ.get("SSH_AUTH_SOCK", "")
+    if not path:
+        raise CredentialUnusable(
+            f"credential {name!r} is in an SSH agent, and SSH_AUTH_SOCK is not set", 'name its socket: agent = "/PATH"'
+        )
+    return path
 
 
 def known_credentials(path: Path) -> tuple[str, ...] | None:

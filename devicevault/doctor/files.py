@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterator
 from typing import Final
 
-from devicevault.credentials import known_credentials
+from devicevault.credentials import CredentialStore, known_credentials
 from devicevault.doctor.finding import Finding, faults_of
 from devicevault.errors import ConfigurationError
 from devicevault.inventory import Inventory, load_inventory
@@ -35,6 +35,7 @@ def look_at_credentials(settings: Settings) -> Iterator[Finding]:
     path = settings.credentials_file
     try:
         known = known_credentials(path)
+        unbound = CredentialStore.load(path).unbound() if known is not None else ()
     except ConfigurationError as error:
         yield from faults_of(CREDENTIALS, error)
         return
@@ -43,8 +44,14 @@ def look_at_credentials(settings: Settings) -> Iterator[Finding]:
             CREDENTIALS,
             f"{path} is not on this host, or not for this user to read; every worker's host needs one",
         )
-    else:
-        yield Finding.ok(CREDENTIALS, f"{path}: {len(known)} credentials")
+        return
+    yield Finding.ok(CREDENTIALS, f"{path}: {len(known)} credentials")
+    if unbound:
+        yield Finding.warning(
+            CREDENTIALS,
+            f"bound to nothing: {', '.join(unbound)}; who can write to the broker can have them sent to any address",
+            "give each the networks or the groups it is for (docs/credentials.md, Binding)",
+        )
 
 
 def look_at_inventory(settings: Settings) -> Generator[Finding, None, Inventory | None]:

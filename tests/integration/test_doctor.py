@@ -28,7 +28,7 @@ credential = "lab"
 
 def installation(folder: Path, broker_url: str, redis_url: str, **more: Any) -> Installation:
     made = Installation(folder / "etc", broker_url, redis_url, f"sqlite:///{folder}/devicevault.db", **more)
-    made.write_credentials('[credentials.lab]\nusername = "backup"\npassword = "Doctor-Canary"\n')
+    made.write_credentials('[credentials.lab]\nusername = "backup"\npassword = "Doctor-Canary"\ngroups = ["lab"]\n')
     made.write_inventory(INVENTORY)
     made.ok("keys", "create")
     return made

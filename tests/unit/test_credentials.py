@@ -174,12 +174,47 @@ def test_a_bound_credential_is_given_inside_its_bounds(load: Load, address: str)
     assert load(BOUND).resolve("lab", address=address, group="dmz").password == "x"
 
 
-@pytest.mark.parametrize(
-    "address", ["11.1.2.3", "2001:db9::1", "", "10.0.0.1.example.net", "::ffff:11.1.2.3", "fe80::1%eth0"]
-)
+@pytest.mark.parametrize("address", ["11.1.2.3", "2001:db9::1", "", "::ffff:11.1.2.3", "fe80::1%eth0"])
 def test_a_bound_credential_is_not_given_to_a_stranger(load: Load, address: str) -> None:
     with pytest.raises(CredentialUnusable, match=r"not for the address .* widen credentials\.lab\.networks"):
         load(BOUND).resolve("lab", address=address, group="dmz")
+
+
+def test_a_bound_credential_is_not_given_to_a_name_whose_address_nobody_here_knows(load: Load) -> None:
+    with pytest.raises(CredentialUnusable, match=r"not for the address 10\.0\.0\.1\.example\.net; .* IP address"):
+        load(BOUND).resolve("lab", address="10.0.0.1.example.net", group="dmz")
+
+
+def test_credentials_bound_to_nothing_are_known(load: Load) -> None:
+    bound = '[credentials.{0}]\nusername = "x"\npassword = "x"\n{1}\n'
+    ways = {"a": "", "b": 'networks = ["10.0.0.0/8"]', "c": 'groups = ["dmz"]', "d": "telnet = true"}
+    assert load("".join(bound.format(*way) for way in ways.items())).unbound() == ("a", "d")
+
+
+def test_a_credential_is_typed_over_telnet_only_where_it_says_so(load: Load) -> None:
+    assert load(lab('password = "x"\ntelnet = true')).resolve("lab", telnet=True).password == "x"
+    with pytest.raises(CredentialUnusable, match=r"not for telnet.*telnet = true in \[credentials\.lab\]"):
+        load(lab('password = "x"')).resolve("lab", telnet=True)
+    assert faults_in(load, lab('password = "x"\ntelnet = "yes"')) == [
+        ":4: credentials.lab.telnet: must be true or false, without quotes"
+    ]
+
+
+def test_an_agent_is_the_one_named_or_the_environments(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(lab('agent = "/run/agent"')).resolve("lab").agent == "/run/agent"
+    assert load(lab('password = "x"\nagent = false')).resolve("lab").agent == ""
+    monkeypatch.setenv("SSH_AUTH_SOCK", "/run/mine")
+    assert load(lab("agent = true")).resolve("lab").agent == "/run/mine"
+    monkeypatch.delenv("SSH_AUTH_SOCK")
+    with pytest.raises(CredentialUnusable, match="SSH_AUTH_SOCK is not set"):
+        load(lab("agent = true")).resolve("lab")
+    assert "agent's socket" in faults_in(load, lab('agent = "sock"'))[0]
+
+
+def test_with_an_agent_a_key_may_be_public(load: Load) -> None:
+    public = 'key = "ssh-ed25519 AAAAC3Nz backup@worker"'
+    assert load(lab(f"agent = true\n{public}"))
+    assert "not a private key" in faults_in(load, lab(public))[0]
 
 
 def test_a_bound_credential_is_not_given_to_another_group(load: Load) -> None:
@@ -220,7 +255,7 @@ enable = { command = ["x"], shell = true }
         ':3: credentials.a: has no username; add: username = "NAME"',
         ":4: credentials.a.usrname: unknown key; did you mean 'username'?",
         ":5: credentials.a.password: is empty; leave the key out where there is no secret",
-        ":6: credentials.b: has neither password nor key; add one of the two",
+        ":6: credentials.b: has neither password nor key; add one of the two, or agent",
         ":8: credentials.b.passphrase: a table says where the secret is with one of: file, systemd, env, command",
         ':9: credentials.b.networks: \'10.0.0.1/8\' is not a network; write it as "10.0.0.0/8" or "2001:db8::/32"',
         ':9: credentials.b.networks: \'nowhere\' is not a network; write it as "10.0.0.0/8" or "2001:db8::/32"',
