@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from datetime import datetime
 
 import click
 
 from devicevault.cli import examples, pass_settings
+from devicevault.cli.clock import Moment
 from devicevault.cli.console import print_json, visible
+from devicevault.cli.pager import paged
 from devicevault.errors import UsageError
 from devicevault.settings import Settings
 
@@ -17,11 +20,13 @@ from devicevault.settings import Settings
     epilog=examples(
         "devicevault show core-sw1",
         "devicevault show core-sw1 --revision 3",
+        "devicevault show core-sw1 --at 2026-05-04     as it was at the end of that day",
         "devicevault show core-sw1 --original > core-sw1.cfg     what restores the device, secrets and all",
     )
 )
 @click.argument("device")
 @click.option("--revision", "number", type=click.IntRange(min=1), metavar="N", help="This one instead of the newest.")
+@click.option("--at", type=Moment(whole_day=True), metavar="DATE", help="As it was then: 2026-05-04, or 7d ago.")
 @click.option("--artifact", metavar="NAME", default="", help="Which of the device's texts; the first one otherwise.")
 @click.option(
     "--original", "is_original", is_flag=True, help="As the device sent it, secrets and all; opens it with vault.key."
@@ -33,26 +38,29 @@ def show(
     settings: Settings,
     device: str,
     number: int | None,
+    at: datetime | None,
     artifact: str,
     is_original: bool,
     suspect: bool,
     as_json: bool,
 ) -> None:
     """A device's configuration as it was last read, volatile lines removed and secrets hidden."""
+    if number and at:
+        raise UsageError("--revision and --at both say which revision", "leave one of them out")
     if suspect:
-        if number or is_original:
-            raise UsageError("--suspect is one text, not yet a revision", "leave --revision and --original out")
+        if number or at or is_original:
+            raise UsageError("--suspect is one text, not yet a revision", "leave --revision, --at and --original out")
         _show_suspect(settings, device, artifact, as_json=as_json)
         return
     if is_original:
-        _show_original(settings, device, number, artifact, as_json=as_json)
+        _show_original(settings, device, number, at, artifact, as_json=as_json)
         return
     from devicevault.store import open_store
     from devicevault.store.reader import find_device, main_artifact, revision
 
     with open_store(settings.database_url) as store, store.reading() as session:
         found = find_device(session, device)
-        wanted = revision(session, found, artifact=artifact or main_artifact(session, found), number=number)
+        wanted = revision(session, found, artifact=artifact or main_artifact(session, found), number=number, at=at)
     if as_json:
         print_json(asdict(wanted))
     else:
@@ -73,7 +81,9 @@ def _show_suspect(settings: Settings, device: str, artifact: str, *, as_json: bo
         _write(wanted.text.encode())
 
 
-def _show_original(settings: Settings, device: str, number: int | None, artifact: str, *, as_json: bool) -> None:
+def _show_original(
+    settings: Settings, device: str, number: int | None, at: datetime | None, artifact: str, *, as_json: bool
+) -> None:
     if as_json:
         raise UsageError("--original is bytes, not JSON", "leave --json out")
     from devicevault.collector.seal import Opener
@@ -82,13 +92,14 @@ def _show_original(settings: Settings, device: str, number: int | None, artifact
 
     with open_store(settings.database_url) as store, store.reading() as session:
         found = find_device(session, device)
-        kept = original(session, found, artifact=artifact or main_artifact(session, found), number=number)
+        kept = original(session, found, artifact=artifact or main_artifact(session, found), number=number, at=at)
     _write(Opener.from_settings(settings).open(kept.sealed, kept.key_id))
 
 
 def _write(data: bytes) -> None:
     """Byte for byte into a file or a pipe; on a terminal without its control characters doing their work."""
     if sys.stdout.isatty():
-        click.echo(visible(data.decode(errors="replace")), nl=not data.endswith(b"\n"))
+        with paged():
+            click.echo(visible(data.decode(errors="replace")), nl=not data.endswith(b"\n"))
     else:
         click.echo(data, nl=False)

@@ -6,10 +6,26 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 CONTEXT_LINES: Final = 3
 _LINE_NUMBER: Final = re.compile(r"([-+])(\d+)")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A line of the old text beside one of the new; ``None`` where there is none. Numbers count from 1."""
+
+    old_number: int | None
+    old: str | None
+    new_number: int | None
+    new: str | None
+
+    @property
+    def is_changed(self) -> bool:
+        return self.old != self.new
 
 
 def count_changes(old: str, new: str) -> tuple[int, int]:
@@ -24,21 +40,36 @@ def unified_diff(old: str, new: str, old_name: str, new_name: str) -> Iterator[s
     Configurations mostly change in one place: what is the same before and after it is left out of the search, so
     that a text of many megabytes takes no longer than its change asks for.
     """
+    before, after, skipped = _around_changes(old, new)
+    lines = difflib.unified_diff(before, after, old_name, new_name, n=CONTEXT_LINES, lineterm="")
+    for line in lines:
+        yield _shifted(line, skipped) if line.startswith("@@") else line
+
+
+def side_by_side(old: str, new: str) -> Iterator[list[Pair]]:
+    """Each place where two texts differ, with the lines around it, old beside new."""
+    before, after, skipped = _around_changes(old, new)
+    matcher = difflib.SequenceMatcher(None, before, after)
+    for group in matcher.get_grouped_opcodes(CONTEXT_LINES):
+        pairs: list[Pair] = []
+        if group[0][0] == "equal" and len(group) == 1:
+            continue  # nothing differs
+        for _, old_start, old_end, new_start, new_end in group:
+            olds = [(number + skipped + 1, before[number]) for number in range(old_start, old_end)]
+            news = [(number + skipped + 1, after[number]) for number in range(new_start, new_end)]
+            for left, right in zip_longest(olds, news, fillvalue=(None, None)):
+                pairs.append(Pair(*left, *right))
+        yield pairs
+
+
+def _around_changes(old: str, new: str) -> tuple[list[str], list[str], int]:
+    """The lines of both texts without most of what is the same before and after, and how many go before them."""
     before, after = old.splitlines(), new.splitlines()
     head = _in_common(before, after, min(len(before), len(after)))
     tail = _in_common(before[::-1], after[::-1], min(len(before), len(after)) - head)
     skipped = max(0, head - CONTEXT_LINES)
     left_out = max(0, tail - CONTEXT_LINES)
-    lines = difflib.unified_diff(
-        before[skipped : len(before) - left_out],
-        after[skipped : len(after) - left_out],
-        old_name,
-        new_name,
-        n=CONTEXT_LINES,
-        lineterm="",
-    )
-    for line in lines:
-        yield _shifted(line, skipped) if line.startswith("@@") else line
+    return before[skipped : len(before) - left_out], after[skipped : len(after) - left_out], skipped
 
 
 def _in_common(before: Sequence[str], after: Sequence[str], limit: int) -> int:

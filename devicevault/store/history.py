@@ -89,15 +89,22 @@ def device_revisions(session: Session, device: Device, *, limit: int, artifact: 
     return [_revision(row, device) for row in session.scalars(query)]
 
 
-def revision(session: Session, device: Device, *, artifact: str, number: int | None = None) -> Revision:
-    """One revision with its text; the newest without a ``number``. Raises :class:`~devicevault.errors.UsageError`."""
-    row = _revision_row(session, device, artifact, number)
+def revision(
+    session: Session, device: Device, *, artifact: str, number: int | None = None, at: datetime | None = None
+) -> Revision:
+    """One revision with its text: this ``number``, or what was the newest ``at`` a time; else the newest.
+
+    Raises :class:`~devicevault.errors.UsageError`.
+    """
+    row = _revision_row(session, device, artifact, number, at)
     return _revision(row, device, text_of(row.config))
 
 
-def original(session: Session, device: Device, *, artifact: str, number: int | None = None) -> Original:
+def original(
+    session: Session, device: Device, *, artifact: str, number: int | None = None, at: datetime | None = None
+) -> Original:
     """The newest whole original of a revision. Raises :class:`~devicevault.errors.UsageError` when none was kept."""
-    row = _revision_row(session, device, artifact, number)
+    row = _revision_row(session, device, artifact, number, at)
     kept = session.scalars(select(SealedOriginal).where(SealedOriginal.revision_id == row.id)).first()
     if kept is None:
         raise UsageError(f"no original was kept of revision {row.number} of {device.name}")
@@ -132,7 +139,9 @@ def suspect_devices(session: Session, groups: Collection[str]) -> list[Device]:
     return list(session.scalars(select(Device).where(Device.group.in_(groups), Device.id.in_(holding))))
 
 
-def _revision_row(session: Session, device: Device, artifact: str, number: int | None) -> DeviceRevision:
+def _revision_row(
+    session: Session, device: Device, artifact: str, number: int | None, at: datetime | None = None
+) -> DeviceRevision:
     query = (
         select(DeviceRevision)
         .where(DeviceRevision.device_pk == device.id, DeviceRevision.artifact == artifact)
@@ -140,7 +149,11 @@ def _revision_row(session: Session, device: Device, artifact: str, number: int |
         .options(joinedload(DeviceRevision.config))
         .limit(1)
     )
-    row = session.scalars(query if number is None else query.where(DeviceRevision.number == number)).first()
+    if number is not None:
+        query = query.where(DeviceRevision.number == number)
+    if at is not None:
+        query = query.where(DeviceRevision.collected_at <= at)
+    row = session.scalars(query).first()
     if row is not None:
         return row
     known = artifact_names(session, device)
@@ -148,7 +161,8 @@ def _revision_row(session: Session, device: Device, artifact: str, number: int |
         raise UsageError(f"{device.name} was never backed up", f"see: devicevault history {device.name}")
     if artifact not in known:
         raise UsageError(f"{device.name} has no artifact {artifact!r}", f"it has {', '.join(known)}")
-    raise UsageError(f"{device.name} has no revision {number}", f"see: devicevault history {device.name}")
+    which = f"revision {number}" if number is not None else "revision as old as that"
+    raise UsageError(f"{device.name} has no {which}", f"see: devicevault history {device.name}")
 
 
 def _revision(row: DeviceRevision, device: Device, text: str = "") -> Revision:

@@ -18,7 +18,7 @@ from devicevault.cli import main
 from devicevault.collector.seal import Sealer
 from devicevault.messages import LogLine
 from devicevault.settings import load_settings
-from devicevault.store import open_run, open_store, queue_requests, write_results
+from devicevault.store import open_run, open_store, queue_requests, schema, write_results
 from devicevault.vault_keys import create_keys
 from tests.results import artifact, at, request, result
 
@@ -131,6 +131,11 @@ class TestShow:
         assert run("show", "core-sw1", "--revision", "1").stdout == OLD
         assert answer(run("show", "core-sw1", "--json"))["text"] == NEW
 
+    def test_it_is_shown_as_it_was_at_a_time(self, run: Run) -> None:
+        assert run("show", "core-sw1", "--at", at(0.5).isoformat()).stdout == OLD
+        assert run("show", "core-sw1", "--at", "2026-05-04").stdout == NEW, "a day is shown as it ended"
+        assert "no revision as old as that" in run("show", "core-sw1", "--at", "2026-05-03").stderr
+
     def test_a_revision_that_never_was_is_a_usage_error(self, run: Run) -> None:
         found = run("show", "core-sw1", "--revision", "3")
         assert (found.exit_code, found.stdout) == (2, "")
@@ -188,6 +193,41 @@ class TestDiff:
         found = run("diff", "single")
         assert (found.exit_code, "one revision only" in found.stdout) == (0, True)
 
+    def test_side_by_side_it_stands_in_two_columns(self, run: Run) -> None:
+        shown = run("diff", "core-sw1", "--side-by-side").stdout.splitlines()
+        assert any(
+            line.split() == ["2", "ntp", "server", "192.0.2.1", "2", "ntp", "server", "192.0.2.2"] for line in shown
+        )
+
+    def test_what_changed_since_a_time_on_any_device(self, run: Run, vault: str) -> None:
+        with open_store(vault) as store:
+            for minutes, text in ((0, OLD), (5, NEW)):
+                write_results(store, [result(request("dmz-sw1", minutes=minutes, group="dmz"), "success", text)])
+            write_results(store, [result(request("late", minutes=6, group="dmz"), "success", OLD)])
+        since = at(2).isoformat()
+        changed = answer(run("diff", "--since", since, "--group", "dmz", "--json"))
+        assert [(one["to"]["device"], one["from"] and one["from"]["number"]) for one in changed] == [
+            ("dmz-sw1", 1),
+            ("late", None),
+        ]
+        assert "+ntp server 192.0.2.2" in changed[0]["diff"]
+        assert run("diff", "--since", since).stdout == run("diff", "--since", since, "--group", "dmz").stdout
+        assert run("diff", "--since", "2026-05-05").stdout == "nothing changed\n"
+        assert "+ntp server 192.0.2.2" in run("diff", "core-sw1", "--since", at(0.5).isoformat()).stdout
+
+    def test_other_rules_alone_are_no_change_since_a_time(self, run: Run, vault: str) -> None:
+        with open_store(vault) as store:
+            for minutes, text in ((0, OLD), (5, NEW)):
+                sent = artifact(text, original_digest="k1")
+                write_results(store, [result(request("r", minutes=minutes), "success", sent, rules_digest=text)])
+        assert run("diff", "r", "--since", at(2).isoformat()).stdout == "nothing changed\n"
+
+    @pytest.mark.parametrize(
+        "words", [(), ("--group", "dmz"), ("core-sw1", "1", "--since", "1d"), ("core-sw1", "--since", "last week")]
+    )
+    def test_what_makes_no_sense_is_a_usage_error(self, run: Run, words: tuple[str, ...]) -> None:
+        assert run("diff", *words).exit_code == 2
+
     def test_a_changed_secret_is_told_though_nothing_shows(self, run: Run, vault: str) -> None:
         with open_store(vault) as store:
             for minutes in (0, 1):
@@ -201,8 +241,8 @@ class TestDatabase:
         missing = run("db", "check")
         assert (missing.exit_code, "devicevault db upgrade" in missing.stderr) == (78, True)
         assert run("db", "upgrade").exit_code == 0
-        assert "answers, schema 0001" in run("db", "check").stdout
-        assert run("db", "upgrade").stdout == "the database is at schema 0001\n"
+        assert f"answers, schema {schema.newest()}" in run("db", "check").stdout
+        assert run("db", "upgrade").stdout == f"the database is at schema {schema.newest()}\n"
 
     @pytest.mark.usefixtures("vault")
     def test_a_host_key_can_be_forgotten(self, run: Run) -> None:
@@ -217,17 +257,41 @@ class TestDatabase:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_on_a_terminal_a_configuration_can_not_move_the_cursor(vault: str, environ: dict[str, str | None]) -> None:
-    hostile = "banner \x1b]0;gotcha\x07\nend\n"
+SHOW_HOSTILE = [sys.executable, "-m", "devicevault", "show", "hostile"]
+
+
+@pytest.fixture
+def hostile(vault: str) -> str:
+    """The text of a device that would rename the window."""
+    text = "banner \x1b]0;gotcha\x07\nend\n"
     with open_store(vault) as store:
-        write_results(store, [result(request("hostile"), "success", hostile)])
+        write_results(store, [result(request("hostile"), "success", text)])
+    return text
+
+
+def on_a_terminal(command: list[str], environ: dict[str, str | None], **more: str) -> str:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "devicevault", "show", "hostile"]
     variables = {name: value for name, value in environ.items() if value is not None}
-    subprocess.run(command, env={**os.environ, **variables}, stdout=theirs, check=True, timeout=60)
+    subprocess.run(command, env={**os.environ, **variables, **more}, stdout=theirs, check=True, timeout=60)
     os.close(theirs)
     with os.fdopen(ours, "rb", buffering=0) as terminal:
-        shown = terminal.read(1000)
-    assert shown == "banner ␛]0;gotcha␇\r\nend\r\n".encode()
-    piped = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=True, timeout=60)
+        try:
+            return terminal.read(4000).decode()
+        except OSError:  # nothing was written to it
+            return ""
+
+
+def test_on_a_terminal_a_configuration_can_not_move_the_cursor(hostile: str, environ: dict[str, str | None]) -> None:
+    assert on_a_terminal(SHOW_HOSTILE, environ, PAGER="cat") == "banner ␛]0;gotcha␇\r\nend\r\n"
+    variables = {name: value for name, value in environ.items() if value is not None}
+    piped = subprocess.run(SHOW_HOSTILE, env={**os.environ, **variables}, capture_output=True, check=True, timeout=60)
     assert piped.stdout == hostile.encode()
+
+
+@pytest.mark.usefixtures("hostile")
+def test_on_a_terminal_the_answer_goes_through_the_pager(environ: dict[str, str | None]) -> None:
+    assert on_a_terminal(SHOW_HOSTILE, environ, PAGER="sed s/banner/paged/").startswith("paged ␛]0;gotcha")
+    assert on_a_terminal(SHOW_HOSTILE, environ, PAGER="head -c 0") == "", "who leaves the pager early has read enough"
+    assert on_a_terminal(SHOW_HOSTILE, environ, PAGER="/no/such/pager").startswith("banner")
+    command = [sys.executable, "-m", "devicevault", "diff", "core-sw1"]
+    assert "\x1b[32m+ntp server 192.0.2.2" in on_a_terminal(command, environ, PAGER="sed -n p", TERM="xterm")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devicevault.store.difference import count_changes, unified_diff
+from devicevault.store.difference import count_changes, side_by_side, unified_diff
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", "interface 1", "!"]), max_size=30)
 
@@ -42,6 +42,21 @@ def test_the_difference_applied_to_the_old_text_gives_the_new_one(
     diff = list(unified_diff("\n".join(before), "\n".join(after), "old", "new"))
     assert bool(diff) == (before != after)
     assert patched(before, diff) == after
+
+
+@given(LINES, LINES, LINES, LINES)
+def test_side_by_side_each_line_stands_under_its_number(
+    head: list[str], old: list[str], new: list[str], tail: list[str]
+) -> None:
+    before, after = head + old + tail, head + new + tail
+    pairs = [pair for place in side_by_side("\n".join(before), "\n".join(after)) for pair in place]
+    assert any(pair.is_changed for pair in pairs) == (before != after)
+    assert all(pair.old_number is None or before[pair.old_number - 1] == pair.old for pair in pairs)
+    assert all(pair.new_number is None or after[pair.new_number - 1] == pair.new for pair in pairs)
+    changed = [pair for pair in pairs if pair.is_changed]
+    left_out = [line for number, line in enumerate(before, 1) if number not in {pair.old_number for pair in changed}]
+    stayed = [line for number, line in enumerate(after, 1) if number not in {pair.new_number for pair in changed}]
+    assert left_out == stayed
 
 
 def test_it_reads_as_diff_prints_it() -> None:

@@ -1,0 +1,85 @@
+"""A search finds the lines a regular expression matches: no more, no fewer, and in time."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devicevault.errors import UsageError
+from devicevault.store.matching import Matcher, PatternTooSlowError, required_literal
+
+EXPRESSIONS = [
+    "a",
+    "ab",
+    "^a",
+    "b$",
+    "a.b",
+    "a*b",
+    "a?bb",
+    "ab{0,1}",
+    "a{2}",
+    "[ab]c",
+    "[]a]b",
+    "[^]a]b",
+    r"\bab",
+    r"a\.b",
+    r"\[a",
+    "a|b",
+    "(a)b",
+    "(?:ab)?c",
+    "(?i)AB",
+    r"\x61b",
+    "a+b",
+    "",
+    r"b\Z",
+    "(?s)a.c",
+    r"a\sb",
+]
+
+
+def lines(expression: str, text: str, *, ignore_case: bool = False) -> list[tuple[int, str]]:
+    return Matcher.compile(expression, ignore_case=ignore_case).lines(zlib.compress(text.encode()))
+
+
+@given(st.sampled_from(EXPRESSIONS), st.text("aAbBc.[]\n ſK", max_size=40), st.booleans())
+def test_it_finds_what_looking_at_each_line_finds(expression: str, text: str, ignore_case: bool) -> None:
+    pattern = re.compile(expression, re.IGNORECASE if ignore_case else 0)
+    body = text.removesuffix("\n").split("\n") if text else []
+    expected = [(number, line) for number, line in enumerate(body, 1) if pattern.search(line)]
+    found = lines(expression, text, ignore_case=ignore_case)
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "literal"),
+    [
+        ("snmp-server community", "snmp-server community"),
+        (r"^ip route 10\.0\.0\.0 \S+", "ip route 10.0.0.0 "),
+        ("telnets?", "telnet"),
+        ("a|b", ""),
+        ("(secret)?x", ""),
+        ("[abc]", ""),
+        (r"x{3}yy", "yy"),
+        (r"\x41bcd", ""),
+        ("(?x) a b", ""),
+    ],
+)
+def test_the_word_a_match_must_hold(expression: str, literal: str) -> None:
+    assert required_literal(expression) == literal
+
+
+def test_an_expression_that_tries_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devicevault.store.matching.TEXT_LIMIT_S", 0.1)
+    with pytest.raises(PatternTooSlowError):
+        lines("^(a+)+$", "a" * 60 + "!\n")
+    assert lines("a", "a\n") == [(1, "a")]
+
+
+def test_what_is_no_expression_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="not a regular expression"):
+        Matcher.compile("(")
+    assert Matcher.compile("(", fixed=True).lines(zlib.compress(b"a(\n")) == [(1, "a(")]
