@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,13 +13,14 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from devicevault.daemons.consumer import Consumer
+from devicevault.daemons.rules import Rules
 from devicevault.daemons.service import Progress
 from devicevault.errors import MalformedMessage
 from devicevault.messages import CollectRequest, CollectResult
 from devicevault.settings import ConsumerSettings
 from devicevault.store import Store, open_store, reader
-from devicevault.store.sweep import Waits
 from devicevault.stream import ResultReader, connect_redis, decode, encode, fingerprint, publish
+from tests.consuming import WAITS
 from tests.results import artifact, request, result
 from tests.servers import wait_until
 
@@ -138,10 +138,7 @@ def store(database_url: str, client: Redis) -> Iterator[Store]:
     consumer = Consumer(
         lambda: open_store(database_url, migrate=True),
         ResultReader(client, STREAM, "here", consumer_settings),
-        consumer_settings,
-        Waits(queue=timedelta(days=36_500), session=timedelta(hours=1)),
-        known_key_ids={"plain"},
-        max_bytes=1_000_000,
+        Rules(consumer_settings, WAITS, frozenset({"plain"}), max_bytes=1_000_000),
         stop=stop,
         progress=Progress(),
     )

@@ -1,0 +1,139 @@
+"""What becomes of entries that were read: rows and history, or dead letters that say why."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from devicevault.daemons.patience import Patience, Stopped
+from devicevault.daemons.rules import Rules
+from devicevault.errors import MalformedMessage, ServiceUnavailable
+from devicevault.messages import CollectResult, Status
+from devicevault.store import Store, WriteReport, mark_lost, write_results
+from devicevault.stream import Entry, ResultReader, decode
+
+logger = logging.getLogger(__name__)
+
+#: Is told of every commit, and raises nothing.
+Told = Callable[[Sequence[CollectResult], WriteReport], None]
+
+
+class Intake:
+    """Takes batches in, and counts what came of them."""
+
+    def __init__(self, reader: ResultReader, rules: Rules, patience: Patience, tell_stored: Told) -> None:
+        #: May be set anew at any time.
+        self.rules = rules
+        self.stored = self.set_aside_count = 0
+        self.last_at = ""
+        self._reader = reader
+        self._patience = patience
+        self._tell_stored = tell_stored
+
+    def take(self, store: Store, entries: Sequence[Entry]) -> None:
+        """Store a batch, acknowledge it, and delete from the stream what is no longer needed there."""
+        readable: list[tuple[Entry, CollectResult]] = []
+        gone: list[Entry] = []
+        for entry in entries:
+            if not entry.fields:
+                logger.warning(
+                    "entry %s was deleted from the stream before it was stored; its result is lost", entry.id
+                )
+                gone.append(entry)
+                continue
+            try:
+                readable.append((entry, self._decoded(entry)))
+            except MalformedMessage as error:
+                self.set_aside(store, entry, str(error))
+        stored = self._write(store, readable)
+        self._patience.insist(lambda: self._reader.acknowledge([*gone, *stored]))
+        self._patience.insist(self._reader.trim)
+        self.last_at = time.strftime("%H:%M:%S")
+
+    def set_aside(self, store: Store, entry: Entry, reason: str) -> None:
+        """Make the entry a dead letter, and end its row so that nobody waits for it."""
+        task_id = entry.text("task_id")
+        logger.error(
+            "%s: result set aside in %s: %s",
+            entry.text("device") or entry.id,
+            self._reader.dead_stream,
+            reason,
+            extra={"device": entry.text("device"), "task_id": task_id},
+        )
+        if task_id:
+            told = f"its result is kept in {self._reader.dead_stream}: {reason}"
+            self._patience.insist(lambda: _end_row(store, task_id, told))
+        self._patience.insist(lambda: self._reader.dead_letter(entry, reason))
+        self.set_aside_count += 1
+
+    def _decoded(self, entry: Entry) -> CollectResult:
+        result = decode(entry, max_bytes=self.rules.max_bytes)
+        for artifact in result.artifacts:
+            if artifact.original and artifact.key_id not in self.rules.known_key_ids:
+                raise MalformedMessage(
+                    f"its original is sealed with key {artifact.key_id!r}, which is not this vault's",
+                    f"copy vault.pub and vault.digest from here to worker {result.worker}",
+                )
+        return result
+
+    def _write(self, store: Store, readable: Sequence[tuple[Entry, CollectResult]]) -> list[Entry]:
+        """Write results; those the database can't hold are set aside. The entries that are done with."""
+        try:
+            self._write_together(store, [result for _, result in readable])
+        except (Stopped, ServiceUnavailable):
+            raise
+        except Exception:
+            if len(readable) == 1:
+                entry, result = readable[0]
+                logger.exception("%s: this result can't be stored", result.device, extra=_fields(result))
+                self.set_aside(store, entry, "the database can't hold it; the consumer's log tells more")
+                return []
+            return [entry for one in readable for entry in self._write(store, [one])]
+        return [entry for entry, _ in readable]
+
+    def _write_together(self, store: Store, results: Sequence[CollectResult]) -> None:
+        report = self._patience.insist(
+            lambda: write_results(store, results, suspect_shrink=self.rules.settings.suspect_shrink)
+        )
+        self.stored += len(report.written)
+        self._tell_stored(results, report)
+        _log(results, report)
+
+
+def _end_row(store: Store, task_id: str, reason: str) -> None:
+    with store.session() as session:
+        mark_lost(session, {task_id: reason})
+
+
+def _log(results: Sequence[CollectResult], report: WriteReport) -> None:
+    """One line for each row that got its status, and one for each change."""
+    by_task = {result.task_id: result for result in results}
+    for result in map(by_task.__getitem__, report.written):
+        if reason := report.suspects.get(result.task_id):
+            logger.warning("%s: %s: %s", result.device, Status.SUSPECT, reason, extra=_fields(result))
+            continue
+        severity = logging.INFO if result.status in (Status.SUCCESS, Status.SKIPPED) else logging.WARNING
+        # On one line, whatever the device said.
+        reason = f": {result.error}: {' '.join(result.error_message.split())}" if result.error else ""
+        logger.log(severity, "%s: %s%s", result.device, result.status, reason, extra=_fields(result))
+    for change in report.changes:
+        logger.info(
+            "%s: %s revision %d (%s, +%d -%d)",
+            change.device,
+            change.artifact,
+            change.number,
+            change.reason,
+            change.added,
+            change.removed,
+            extra=_fields(by_task[change.task_id]),
+        )
+
+
+def _fields(result: CollectResult) -> dict[str, str]:
+    return {
+        "device": result.device,
+        "task_id": result.task_id,
+        "group": result.group,
+        "run_id": result.run_id,
+    }
