@@ -18,6 +18,7 @@ from devicevault.collector.text import clean
 from devicevault.demo.fleet import Fleet
 from devicevault.errors import CollectionError
 from devicevault.messages import CollectResult, Status
+from devicevault.platforms.player import Player
 from devicevault.platforms.recording import Recording
 from tests.collecting import PLATFORMS, make_context, request_for
 from tests.playing import PlayedDevice
@@ -32,11 +33,11 @@ def recording(name: str) -> Recording:
     return Recording.load(FOLDER / f"{name}.toml")
 
 
-def played(name: str, fault: str = "") -> PlayedDevice:
+def played(name: str, *, cut: bool = False) -> PlayedDevice:
     record = recording(name)
-    enable = "open sesame" if record.enable_asks else ""
     page = PLATFORMS.get(record.platform)
-    return PlayedDevice(name, page.name, "", enable=enable, fault=fault, recording=record, page=page)
+    enable = "open sesame" if record.enable_asks else ""
+    return PlayedDevice(name, page.name, enable=enable, player=Player(record, page, cut=cut))
 
 
 @pytest.fixture(autouse=True)
@@ -66,16 +67,16 @@ def test_a_device_of_this_kind_is_collected(name: str, tmp_path: Path) -> None:
     assert [each.original_digest for each in second.artifacts] == [each.original_digest for each in first.artifacts]
 
     told = "\n".join([*(artifact.text for artifact in first.artifacts), *(line.message for line in first.log)])
-    answers = "\n".join(device.recording.answers.values())
+    answers = "\n".join(recording(name).answers.values())
     assert [secret for secret in expected.secrets if secret not in answers] == [], "a secret the device does not show"
     assert [secret for secret in expected.secrets if secret in told] == []
     assert [text for text in expected.shown if text not in told] == []
-    if device.recording.pager:
-        assert device.recording.pager.asks.strip() not in told
+    if pager := recording(name).pager:
+        assert pager.asks.strip() not in told
     facts = first.facts
     assert (facts.model, facts.version, facts.serial) == (expected.model, expected.version, expected.serial)
 
-    assert set(device.commands) <= set(device.page.commands())
+    assert set(device.player.typed) <= set(device.player.page.commands())
 
 
 def prove(name: str, printed: str, whole: Normalised) -> Normalised:
@@ -122,7 +123,7 @@ def test_a_configuration_of_this_kind_that_is_cut_is_none(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cut_answer_is_a_failure(name: str, tmp_path: Path) -> None:
-    [result] = readings(played(name, fault="cut"), tmp_path, 1)
+    [result] = readings(played(name, cut=True), tmp_path, 1)
     assert result.status == Status.FAILURE
     assert result.error in ("truncated", "rejected", "empty")
     assert result.artifacts == ()
