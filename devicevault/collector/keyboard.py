@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from devicevault.collector.connection import DeviceConnection
+from devicevault.collector.line import Line
 from devicevault.collector.steps import HIDDEN, Steps
 from devicevault.credentials import Credential
 from devicevault.errors import AuthenticationFailed, CommandNotListed
@@ -20,7 +20,7 @@ _LOGIN: Final = re.compile(r"\{(username|password)\}")
 class Keyboard:
     """Types on one connection."""
 
-    def __init__(self, connection: DeviceConnection, platform: Platform, credential: Credential, steps: Steps) -> None:
+    def __init__(self, connection: Line, platform: Platform, credential: Credential, steps: Steps) -> None:
         self._connection = connection
         self._page = platform.session
         self._listed = frozenset(platform.commands())

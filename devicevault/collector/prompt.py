@@ -12,8 +12,8 @@ import re
 import time
 from typing import Final
 
-from devicevault.collector.connection import DeviceConnection
 from devicevault.collector.keyboard import Keyboard
+from devicevault.collector.line import Line
 from devicevault.collector.text import answered, last_line
 from devicevault.errors import ConfigurationTooLarge, DeviceUnreachable, DeviceVaultError, PromptNotFound
 from devicevault.platforms.page import Question
@@ -37,7 +37,7 @@ LAST_WORDS_CHARACTERS: Final = 120
 class PromptReader:
     """What a person at the terminal does: types, and reads until the prompt is back."""
 
-    def __init__(self, connection: DeviceConnection, keyboard: Keyboard, page: Page, max_bytes: int) -> None:
+    def __init__(self, connection: Line, keyboard: Keyboard, page: Page, max_bytes: int) -> None:
         self.prompt = ""
         self._connection = connection
         self._keyboard = keyboard
@@ -97,7 +97,7 @@ class PromptReader:
         """All that comes up to the prompt, or up to ``question`` on the last line.
 
         ``new_prompt`` says that the prompt is expected to change, as ``enable`` makes it do.
-        Raises :class:`ConfigurationTooLarge`, and what :meth:`DeviceConnection.receive` raises.
+        Raises :class:`ConfigurationTooLarge`, and what :meth:`Line.receive` raises.
         """
         answer = self._answer = _Answer(echo if self.echoes else "", self._max_bytes)
         silent_s = 0.0

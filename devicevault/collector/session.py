@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
+from devicevault.collector.author import author_told
 from devicevault.collector.completeness import agree, count_in, counted, judge, lines_in, rejection
-from devicevault.collector.connection import DeviceConnection
 from devicevault.collector.keyboard import Keyboard
+from devicevault.collector.line import Line
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
 from devicevault.collector.prompt import PromptReader
 from devicevault.collector.steps import Steps
@@ -50,7 +53,7 @@ class Session:
     """An open session. A context: left, it says goodbye and closes the connection."""
 
     def __init__(
-        self, connection: DeviceConnection, platform: Platform, credential: Credential, steps: Steps, max_bytes: int
+        self, connection: Line, platform: Platform, credential: Credential, steps: Steps, max_bytes: int
     ) -> None:
         self._connection = connection
         self._platform = platform
@@ -79,11 +82,6 @@ class Session:
         finally:
             self._connection.disconnect()
 
-    @property
-    def host_key(self) -> str:
-        """The device's host key, ``type base64``."""
-        return self._connection.client.host_key_seen
-
     def read(self, source: ArtifactSource) -> Reading:
         """The artifact, by the first of its commands the device knows. Raises a :class:`CollectionError`."""
         for command in source.commands[:-1]:
@@ -95,11 +93,13 @@ class Session:
                 self._steps.info(f"{command!r}: {error.problem}; trying the next command")
         return self._read_whole(source, source.commands[-1])
 
-    def facts(self) -> CollectFacts:
-        """What the device says of itself; whatever it does not say stays empty."""
-        found: dict[str, str] = {}
+    def facts(self, readings: Sequence[Reading]) -> CollectFacts:
+        """What the device says of itself, there and in these readings; whatever it does not say stays empty."""
+        ask = functools.cache(self.ask)
+        texts = [decode(reading.original) for reading in readings]
+        found = author_told(self._platform, texts, ask)
         for source in self._platform.facts:
-            answer = self.ask(source.command)
+            answer = ask(source.command)
             for name in ("model", "version", "serial"):
                 pattern = getattr(source, name)
                 match = pattern.search(answer) if pattern and name not in found else None
