@@ -44,6 +44,21 @@ def make_context(
     )
 
 
+def a_request(**fields: Any) -> CollectRequest:
+    """A request as such, for a device nobody serves."""
+    return CollectRequest(
+        **{
+            "task_id": str(uuid.uuid4()),
+            "device_id": "r1",
+            "device": "r1",
+            "platform": "cisco_ios",
+            "requested_at": datetime.now(UTC),
+            "deadline_s": 30.0,
+            **fields,
+        }
+    )
+
+
 def request_for(fleet: Fleet, device: SimulatedDevice, **fields: Any) -> CollectRequest:
     """A request for one of the fleet's devices."""
     return CollectRequest(

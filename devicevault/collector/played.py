@@ -8,8 +8,8 @@ from devicevault.collector.deadline import Limit
 from devicevault.errors import DeviceUnreachable, SessionTimeout
 from devicevault.platforms.player import PlayedSession
 
-#: So many silences in a row, and the device would never say anything more.
-SILENCES_MAX: Final = 50
+#: Seconds of silence after which nobody would wait any longer; none of them passes.
+SILENCE_MAX_S: Final = 60.0
 LIMIT_S: Final = 600.0
 
 
@@ -21,19 +21,19 @@ class PlayedLine:
     def __init__(self, session: PlayedSession) -> None:
         self.limit = Limit(LIMIT_S)
         self._session = session
-        self._silences = 0
+        self._silent_s = 0.0
 
     def receive(self, wait_s: float) -> str:
         """What the device shows next. Raises :class:`SessionTimeout` when nothing more would ever come."""
         shown = self._session.shown()
         if shown:
-            self._silences = 0
+            self._silent_s = 0.0
             # A line's signs are Latin-1 on their way, so that no byte is lost.
             return shown.encode().decode("latin-1")
         if self._session.ended:
             raise DeviceUnreachable(f"the device closed the connection while {self.limit.step}")
-        self._silences += 1
-        if self._silences > SILENCES_MAX:
+        self._silent_s += wait_s
+        if self._silent_s > SILENCE_MAX_S:
             raise SessionTimeout(
                 f"the recorded device waits for something while {self.limit.step}; its screen ends with no prompt of "
                 "the page and no question the page knows",
@@ -44,7 +44,7 @@ class PlayedLine:
     def send(self, text: str) -> None:
         if self._session.ended:
             raise DeviceUnreachable(f"the device closed the connection while {self.limit.step}")
-        self._silences = 0
+        self._silent_s = 0.0
         self._session.press(text)
 
     def disconnect(self) -> None:

@@ -54,13 +54,16 @@ def _extended(document: TomlDocument, folders: Folders, seen: tuple[Path, ...]) 
         return data
     name, anew = data.pop("extends", None), data.pop("replace", [])
     if not isinstance(name, str):
-        raise ConfigurationError(document.fault(("extends",), "is the name of another platform", 'extends = "NAME"'))
+        key = "extends" if "extends" in document.data else "replace"
+        problem = "is the name of another platform" if key == "extends" else "is about a page that extends another"
+        raise ConfigurationError(document.fault((key,), problem, 'say extends = "NAME"'))
     if not (isinstance(anew, list) and all(key in data for key in anew)):
         raise ConfigurationError(document.fault(("replace",), "lists keys this page says anew"))
     behind = folders.behind(name, document.path)
     if behind is None:
-        hint = did_you_mean(name, folders.names()) or "see `devicevault platforms list`"
-        raise ConfigurationError(document.fault(("extends",), f"there is no platform {name!r}", hint))
+        others = [other for other in folders.names() if other != document.path.stem]
+        hint = did_you_mean(name, others) or "see `devicevault platforms list`"
+        raise ConfigurationError(document.fault(("extends",), f"there is no platform {name!r} to extend", hint))
     if behind in seen:
         chain = " extends ".join(path.stem for path in (*seen, behind))
         raise ConfigurationError(document.fault(("extends",), f"goes round in a circle: {chain}"))

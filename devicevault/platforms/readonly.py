@@ -26,7 +26,7 @@ _SESSION_ONLY: Final = re.compile(
             # ArubaOS, ProCurve and AOS-CX: the session's own paging.
             r"no (?:page|paging|pager|more|terminal (?:length|pager|monitor|more))",
             # ExtremeXOS Command Reference: with `session`, it is never saved.
-            r"disable (?:clipaging|cli paging|cli prompting)(?: session)?",
+            r"disable (?:clipaging|cli paging) session",
         )
     )
 )
