@@ -5,26 +5,106 @@ request.
 from __future__ import annotations
 
 import logging
-from typing import Any
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Final
 
 from kombu.transport import redis as kombu_redis
+from kombu.utils.json import dumps
+from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError
 
 logger = logging.getLogger(__name__)
 
+#: Seconds between two tries to give a request back to a Redis that does not take it.
+GIVE_BACK_AGAIN_S: Final = 1.0
+#: Seconds a worker that stops goes on trying.
+STOPPING_WITHIN_S: Final = 10.0
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A request that exists in this process only: it was taken off its queue, and Redis could not note by whom."""
+
+    message: Any
+    queue: str
+    redis: Redis
+
+    def give_back(self) -> None:
+        """Put it back as the last of its queue, however long Redis is full or away; bounded when the worker stops."""
+        payload = dumps(self.message._raw)  # type: ignore[no-untyped-call]
+        gives_up_at = float("inf")
+        while True:
+            try:
+                self.redis.lpush(self.queue, payload)
+                return
+            except RedisError as error:
+                trouble = error
+            if _is_stopping():
+                gives_up_at = min(gives_up_at, time.monotonic() + STOPPING_WITHIN_S)
+            if time.monotonic() >= gives_up_at:
+                logger.error("A request could not be given back, and is lost with this worker: %s", trouble)
+                return
+            time.sleep(GIVE_BACK_AGAIN_S)
+
 
 class QoS(kombu_redis.QoS):
-    """Keeps what a Redis that is full would lose."""
+    """Keeps what a Redis that is full, or goes away at the wrong moment, would lose."""
+
+    def __init__(self, *arguments: Any, **parameters: Any) -> None:
+        super().__init__(*arguments, **parameters)  # type: ignore[no-untyped-call]
+        self._taken: dict[str, Taken] = {}
+        self._noting = threading.Lock()
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """Notes a message that was taken off its queue as not yet acknowledged."""
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
-        except ResponseError as error:
+        except RedisError as error:
             # A full Redis lets messages be taken off, but not be noted. This one exists here only: do it.
             logger.warning("The broker can't note that a request is being worked on: %s", error)
+            with self._noting:
+                self._taken[delivery_tag] = self._as_taken(message)
             super(kombu_redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
+        else:
+            self._note_the_others()
+
+    def ack(self, delivery_tag: str) -> None:
+        """The message is done with."""
+        self._forget(delivery_tag)
+        super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """The message is not to be done here; with ``requeue`` somebody else is to do it."""
+        taken = self._forget(delivery_tag)
+        if taken is None:
+            super().reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]
+            return
+        super(kombu_redis.QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
+        if requeue:
+            taken.give_back()
+
+    def _as_taken(self, message: Any) -> Taken:
+        priority = self.channel._get_message_priority(message._raw)
+        queue = self.channel._q_for_pri(message.delivery_info["routing_key"], priority)
+        return Taken(message, queue, Redis(connection_pool=self.channel.pool))
+
+    def _forget(self, delivery_tag: str) -> Taken | None:
+        with self._noting:
+            return self._taken.pop(delivery_tag, None)
+
+    def _note_the_others(self) -> None:
+        """Redis takes notes again: should this worker be killed now, they are not lost either."""
+        with self._noting:
+            try:
+                while self._taken:
+                    delivery_tag, taken = next(iter(self._taken.items()))
+                    super().append(taken.message, delivery_tag)  # type: ignore[no-untyped-call]
+                    del self._taken[delivery_tag]
+            except RedisError as error:
+                logger.debug("requests are not noted yet: %s", error)
 
 
 class Channel(kombu_redis.Channel):
@@ -42,3 +122,10 @@ class Channel(kombu_redis.Channel):
 def install() -> None:
     """Let every connection to a Redis broker that is made from now on use these."""
     kombu_redis.Transport.Channel = Channel
+
+
+def _is_stopping() -> bool:
+    # Whoever sends requests only need not load Celery's worker.
+    from celery.worker import state
+
+    return state.should_stop is not None or state.should_terminate is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,36 +14,84 @@ from devicevault.celery_app import Application
 from devicevault.queues import transport_options
 from devicevault.redis_broker import Channel
 from devicevault.settings import Settings
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.services
 
 QUEUE = "collector.group.lab"
+TASK = {"task": "device.collect"}
 
 
 @pytest.fixture
 def connection(redis_url: str) -> Iterator[Any]:
-    """A connection to the broker as workers make it, with one request waiting."""
+    """A connection to the broker as workers make it, with two requests waiting."""
     app = Application("test")
     settings = Settings(broker_url=redis_url)
     app.use(settings)
     app.conf.broker_transport_options = transport_options(settings)
     with app.connection_for_read() as connection:
-        connection.SimpleQueue(QUEUE).put({"task": "device.collect"})
+        for _ in range(2):
+            connection.SimpleQueue(QUEUE).put(TASK)
         yield connection
 
 
-def test_a_request_taken_off_a_full_redis_is_not_lost(connection: Any, redis_url: str) -> None:
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Redis]:
+    with Redis.from_url(redis_url) as connected:
+        yield connected
+
+
+@contextmanager
+def full(client: Redis) -> Iterator[None]:
+    """No command that needs room is taken."""
+    client.config_set("maxmemory", client.info("memory")["used_memory"])
+    try:
+        yield
+    finally:
+        client.config_set("maxmemory", 0)
+
+
+def taken_from_a_full_one(channel: Any, client: Redis) -> Any:
+    with full(client):
+        message = channel.basic_get(QUEUE)
+    assert message.payload == TASK
+    assert not client.exists("unacked")
+    return message
+
+
+def test_a_request_taken_off_a_full_redis_is_not_lost(connection: Any, client: Redis) -> None:
     channel: Any = connection.channel()
-    with Redis.from_url(redis_url) as redis:
-        redis.config_set("maxmemory", redis.info("memory")["used_memory"])
-        try:
-            message = channel.basic_get(QUEUE)
-        finally:
-            redis.config_set("maxmemory", 0)
-        assert message.payload == {"task": "device.collect"}
-        assert not redis.exists(QUEUE, "unacked")
-    message.ack()
+    taken_from_a_full_one(channel, client).ack()
     assert isinstance(channel, Channel)
+    assert client.llen(QUEUE) == 1
+
+
+def test_one_that_could_not_be_noted_is_noted_with_the_next_one(connection: Any, client: Redis) -> None:
+    """Should its worker die from now on, another one is given it."""
+    channel = connection.channel()
+    first = taken_from_a_full_one(channel, client)
+    second = channel.basic_get(QUEUE)
+    assert client.hlen("unacked") == client.zcard("unacked_index") == 2
+    for message in (first, second):
+        message.ack()
+    assert client.hlen("unacked") == 0
+
+
+@pytest.mark.parametrize("is_connected", [True, False])
+def test_one_given_back_waits_until_there_is_room_for_it(connection: Any, client: Redis, is_connected: bool) -> None:
+    """The connection it came by may be gone by then, as Celery ends it when Redis refuses to write."""
+    channel = connection.channel()
+    with full(client):
+        message = channel.basic_get(QUEUE)
+        if not is_connected:
+            connection.release()
+        giving_back = threading.Thread(target=message.reject, kwargs={"requeue": True})
+        giving_back.start()
+        assert client.llen(QUEUE) == 1
+    giving_back.join(30)
+    wait_until(lambda: client.llen(QUEUE) == 2, 30, or_say=lambda: f"{client.llen(QUEUE)} of 2 requests")
+    with connection.clone() as again:
+        assert again.SimpleQueue(QUEUE).get(timeout=10).payload == TASK
 
 
 def test_a_channel_used_after_its_connection_was_closed_is_a_broken_connection(connection: Any) -> None:
