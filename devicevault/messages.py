@@ -73,8 +73,14 @@ class CollectRequest(Message):
     credentials: tuple[str, ...] = ()
     #: Host keys the vault has pinned, as ``type base64``; empty when none was seen yet.
     host_keys: tuple[str, ...] = ()
-    #: Name of the device to jump through, or empty.
-    jump: str = ""
+    #: Names of the jumps to go through, in order; the worker knows each. ``None`` leaves it to the group's settings.
+    jump: tuple[str, ...] | None = None
+    #: ``ssh`` or ``telnet``.
+    transport: str = "ssh"
+    #: Name of the credential for the console server in front of the device; empty where there is none.
+    console: str = ""
+    #: What a console server wants behind the login name to know the line, such as ``:port7``.
+    console_line: str = ""
     options: dict[str, Any] = Field(default_factory=dict)
     priority: int = Field(default=names.PRIORITY_PERSON, ge=0, le=names.QUEUE_MAX_PRIORITY)
     requested_at: AwareDatetime
@@ -111,6 +117,9 @@ class CollectFacts(Message):
     model: str = ""
     version: str = ""
     serial: str = ""
+    #: Who changed its configuration last, and when, in the device's own words.
+    author: str = ""
+    authored_at: str = ""
 
 
 class Artifact(Message):

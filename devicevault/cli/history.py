@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from devicevault.cli import examples, pass_settings
-from devicevault.cli.clock import local_time, seconds
+from devicevault.cli.clock import local_time, seconds, to_the_minute
 from devicevault.cli.console import console, print_json, print_table, say, status_text, table
+from devicevault.cli.pager import paged
 from devicevault.settings import Settings
 
 if TYPE_CHECKING:
     from devicevault.store.reader import ResultSummary, Revision
+
+#: Characters of a run's number that are shown, and that other commands take.
+RUN_CHARACTERS: Final = 8
 
 
 @click.command(epilog=examples("devicevault history core-sw1", "devicevault history core-sw1 --limit 3 --log"))
@@ -52,42 +56,50 @@ def history(settings: Settings, device: str, limit: int, with_log: bool, as_json
             }
         )
         return
-    _print_revisions(revisions)
-    console().print()
-    _print_results(results)
-    if with_log:
-        _print_log(steps)
+    with paged():
+        _print_revisions(revisions)
+        console().print()
+        _print_results(results)
+        if with_log:
+            _print_log(steps)
 
 
 def _print_revisions(revisions: Sequence[Revision]) -> None:
     if not revisions:
         console().print("never backed up")
         return
-    grid = table("Revision", "Artifact", "Found", "Last seen", "Why", "Lines", "Bytes")
+    are_many = len({revision.artifact for revision in revisions}) > 1
+    grid = table("Rev", *(["Artifact"] if are_many else []), "Found", "Lines", "Why", "Run", "Changed by")
+    for column in grid.columns[:-1]:
+        column.no_wrap = True
     for revision in revisions:
         grid.add_row(
             str(revision.number),
-            revision.artifact,
-            local_time(revision.collected_at),
-            local_time(revision.confirmed_at),
-            revision.reason,
+            *([revision.artifact] if are_many else []),
+            to_the_minute(revision.collected_at),
             f"+{revision.added} -{revision.removed}",
-            str(revision.size),
+            revision.reason,
+            revision.run_id[:RUN_CHARACTERS],
+            revision.author,
         )
     print_table(grid)
+    newest = {revision.artifact: revision for revision in reversed(revisions)}
+    for artifact, revision in sorted(newest.items()):
+        seen = f"{artifact}: revision {revision.number} was last seen {local_time(revision.confirmed_at)}"
+        say(console(), f"{seen}, {revision.size} bytes", style="dim")
 
 
 def _print_results(results: Sequence[ResultSummary]) -> None:
-    grid = table("Asked for", "Status", "Took", "Worker", "Attempts", "Revision", "Why")
+    grid = table("Asked for", "Status", "Took", "Rev", "Why")
+    for column in grid.columns[:-1]:
+        column.no_wrap = True
     for result in results:
         numbers = [str(artifact["revision"]) for artifact in result.artifacts if artifact["revision"]]
         grid.add_row(
-            local_time(result.requested_at),
+            to_the_minute(result.requested_at),
             status_text(result.status),
             seconds(result.duration_ms) if result.is_final else "",
-            result.worker,
-            str(result.attempt) if result.is_final else "",
-            ", ".join(numbers) + (" (new)" if result.changed else ""),
+            ", ".join(dict.fromkeys(numbers)) + (" new" if result.changed else ""),
             f"{result.error}: {result.error_message}" if result.error else result.error_message,
         )
     print_table(grid)

@@ -15,24 +15,24 @@ from datetime import UTC, datetime
 from typing import Final
 
 import devicevault
-from devicevault.collector import noop, ssh, tcp
-from devicevault.collector.connection import DeviceConnection
+from devicevault.collector import noop
+from devicevault.collector.access import Access
 from devicevault.collector.deadline import Limit
+from devicevault.collector.jump import JumpHosts
 from devicevault.collector.logins import Logins, NoLogins
 from devicevault.collector.pace import Pace
 from devicevault.collector.seal import Sealer
 from devicevault.collector.session import Reading, Session
 from devicevault.collector.steps import Steps, Transcript
-from devicevault.credentials import Credential, CredentialStore
+from devicevault.credentials import CredentialStore
 from devicevault.errors import (
-    AuthenticationFailed,
     CollectionError,
     CollectionInterrupted,
     ConfigurationTooLarge,
-    CredentialUnusable,
     DeviceUnreachable,
     OutputTruncated,
     SessionTimeout,
+    UnreachableForGood,
 )
 from devicevault.messages import Artifact, CollectFacts, CollectRequest, CollectResult, Status
 from devicevault.platforms import Platforms
@@ -63,6 +63,8 @@ class CollectorContext:
     logins: Logins = field(default_factory=NoLogins)
     #: Limits the sessions a group begins in one second.
     pace: Pace | None = None
+    #: Connections to jump hosts, shared by the sessions of this process.
+    jump_hosts: JumpHosts = field(default_factory=JumpHosts)
     #: Set when the worker is to stop: waits end, running sessions are ended by ``deadline.interrupt_all``.
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -162,6 +164,7 @@ class _Collection:
         self.steps = steps
         self.found = found
         self.ssh: SshSettings = context.settings.for_group(request.group).ssh
+        self.access = Access(request, context, steps, found)
 
     def run(self) -> None:
         """Fills in the findings. Raises a :class:`CollectionError` or :class:`CollectionInterrupted`."""
@@ -170,11 +173,6 @@ class _Collection:
         if platform.kind == "noop":
             self._keep(noop.readings(self.request, platform, self.context.stopping))
             return
-        if self.request.jump:
-            raise DeviceUnreachable(
-                f"the request asks for a jump through {self.request.jump!r}, which this release can't do",
-                "let a worker collect it that reaches the device directly",
-            )
         self._attempts(platform)
 
     def _attempts(self, platform: Platform) -> None:
@@ -192,7 +190,7 @@ class _Collection:
             except TRANSIENT as error:
                 wait_s = _back_off_s(attempt, deadline_s)
                 is_last = attempt == self.ssh.attempts or time.monotonic() + wait_s >= ends_at
-                if is_last or isinstance(error, ssh.NoCommonAlgorithm):
+                if is_last or isinstance(error, UnreachableForGood):
                     raise
                 self.steps.warning(f"Attempt {attempt}: {error.code}: {error.problem}; trying again in {wait_s:.1f} s")
                 if self.context.stopping.wait(wait_s):
@@ -204,10 +202,11 @@ class _Collection:
             self.context.pace.wait(self.request.group, per_s, self.context.stopping)
 
     def _attempt(self, platform: Platform, limit: Limit) -> None:
-        with self._log_in(platform, limit) as session:
-            self._keep([reading for source in platform.artifacts if (reading := self._read(session, source))])
+        with self.access.session(platform, limit) as session:
+            readings = [reading for source in platform.artifacts if (reading := self._read(session, source))]
+            self._keep(readings)
             try:
-                self.found.facts = session.facts()
+                self.found.facts = session.facts(readings)
             except CollectionError as error:
                 # The configuration is safe already.
                 self.steps.warning(f"Model and version stay unknown: {error.problem}")
@@ -221,72 +220,6 @@ class _Collection:
                 raise
             self.steps.warning(f"{source.name} is left out: {error.problem}")
             return None
-
-    def _log_in(self, platform: Platform, limit: Limit) -> Session:
-        """A session with the first credential the device takes; each is tried once, on a connection of its own."""
-        target = self._target(platform)
-        if not self.request.credentials:
-            raise CredentialUnusable("the request names no credential", "give the device or its group a credential")
-        failures: list[AuthenticationFailed | CredentialUnusable] = []
-        for name in self.request.credentials:
-            if failures:
-                self.steps.warning(f"{failures[-1].problem}; trying credential {name!r}")
-            sock = tcp.connect_tcp(target, limit)
-            try:
-                self.found.address = sock.getpeername()[0]
-                credential = self._credential(name)
-                connection = self._offer(credential, sock, target, limit)
-            except (AuthenticationFailed, CredentialUnusable) as error:
-                sock.close()
-                failures.append(error)
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return self._session(connection, platform, credential)
-        # What the device refused tells more than what was never offered to it.
-        raise next((error for error in reversed(failures) if isinstance(error, AuthenticationFailed)), failures[0])
-
-    def _offer(self, credential: Credential, sock: socket.socket, target: tcp.Target, limit: Limit) -> DeviceConnection:
-        group, most = self.request.group, self.ssh.max_refused_logins
-        try:
-            connection = ssh.log_in(sock, target, credential, limit)
-        except AuthenticationFailed:
-            self.context.logins.refused(credential, group, most)
-            raise
-        self.context.logins.accepted(credential, group)
-        return connection
-
-    def _credential(self, name: str) -> Credential:
-        credential = self.context.credentials.resolve(name, address=self.found.address, group=self.request.group)
-        self.steps.hide((credential.password, credential.enable, credential.passphrase))
-        self.context.logins.check(credential, self.request.group, self.ssh.max_refused_logins)
-        return credential
-
-    def _session(self, connection: DeviceConnection, platform: Platform, credential: Credential) -> Session:
-        self.found.host_key = connection.client.host_key_seen
-        self.steps.info(
-            f"Logged in to {self.found.address} port {self.request.port} as {credential.username!r} "
-            f"with credential {credential.name!r}"
-        )
-        if old := connection.legacy_algorithms_used:
-            self.steps.warning(
-                f"The connection relies on outdated algorithms ({', '.join(old)}); renew the device's SSH"
-            )
-        return Session(connection, platform, credential, self.steps, int(self.ssh.max_artifact_mb * 1e6))
-
-    def _target(self, platform: Platform) -> tcp.Target:
-        return tcp.Target(
-            address=self.request.address or self.request.device,
-            port=self.request.port,
-            driver=platform.session.driver,
-            host_keys=self.request.host_keys,
-            host_key_policy=self.ssh.host_keys,
-            legacy=self.request.options.get("algorithms", self.ssh.algorithms) == "legacy",
-            connect_timeout_s=self.ssh.connect_timeout_s,
-            login_suffix=platform.session.login_suffix,
-            device=self.request.device,
-        )
 
     def _keep(self, readings: Sequence[Reading]) -> None:
         self.found.completeness = "; ".join(dict.fromkeys(reading.completeness for reading in readings))

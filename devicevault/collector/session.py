@@ -60,6 +60,8 @@ class Session:
         self._credential = credential
         self._steps = steps
         self._max_bytes = max_bytes
+        #: Set where a login outlasts the connection, as on a serial line: then even a failed session says goodbye.
+        self.stays_logged_in = False
         self._keyboard = Keyboard(connection, platform, credential, steps)
         self._reader = PromptReader(connection, self._keyboard, platform.session, max_bytes)
 
@@ -79,8 +81,20 @@ class Session:
                 self._reader.leave()
             else:
                 self._show(clean(self._reader.unfinished, echo=""))
+                if self.stays_logged_in and self._reader.prompt:
+                    self._reader.leave()
         finally:
             self._connection.disconnect()
+
+    @property
+    def password_typed(self) -> bool:
+        """Whether the device asked for a password at its prompt."""
+        return self._keyboard.password_typed
+
+    def log_in(self) -> None:
+        """Reads up to the first prompt, answering what the page knows to be asked; entering the session does it too."""
+        if not self._reader.prompt:
+            self._show(self._reader.log_in())
 
     def read(self, source: ArtifactSource) -> Reading:
         """The artifact, by the first of its commands the device knows. Raises a :class:`CollectionError`."""
@@ -112,7 +126,7 @@ class Session:
         return decode(self._ask(command)[0])
 
     def _prepare(self) -> None:
-        self._show(self._reader.log_in())
+        self.log_in()
         self._enable()
         for command in self._platform.session.pager_off:
             if line := rejection(self._platform, self.ask(command)):

@@ -152,6 +152,24 @@ class ArtifactSource(Section):
     complete: Completeness | None = None
 
 
+class AuthorSource(Section):
+    """Where the device tells who changed it last, and when.
+
+    Groups ``by`` and ``at`` of the expression, either of which may be missing; both are kept as the device writes them.
+    """
+
+    pattern: Regex
+    #: Looked for in this command's answer, such as a commit log; when it is not said, in the artifacts as they were
+    #: sent, volatile lines and all. A device that does not know the command is no failure.
+    command: Command | None = None
+
+    @model_validator(mode="after")
+    def _names_somebody(self) -> AuthorSource:
+        if not {"by", "at"} & set(self.pattern.groupindex):
+            raise ValueError("pattern needs a group named by, or one named at: (?P<by>\\S+)")
+        return self
+
+
 class SecretRule(Section):
     """One secret: every group named ``secret`` (or group 1) of ``pattern`` is replaced."""
 
@@ -173,6 +191,8 @@ class Platform(Section):
     session: Session
     artifacts: tuple[ArtifactSource, ...] = Field(min_length=1)
     facts: tuple[FactSource, ...] = ()
+    #: The first that matches tells.
+    author: tuple[AuthorSource, ...] = ()
     complete: Completeness
     #: A first or last line that matches one of these is an error text: the device does not know the command.
     errors: tuple[Regex, ...] = ()
@@ -218,4 +238,5 @@ class Platform(Section):
                     form.replace("{command}", command) for form in (complete.mark_with, complete.count_with) if form
                 )
         yield from (fact.command for fact in self.facts)
+        yield from (source.command for source in self.author if source.command)
         yield session.leave

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,7 +10,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from devicevault.errors import UsageError
-from devicevault.store.models import Device, DeviceConfig, DeviceRevision, HeldArtifact, SealedOriginal
+from devicevault.store.models import (
+    CollectionRun,
+    Device,
+    DeviceBackupResult,
+    DeviceConfig,
+    DeviceRevision,
+    HeldArtifact,
+    SealedOriginal,
+)
 from devicevault.store.revisions import text_of
 from devicevault.store.suspicion import held_artifacts
 
@@ -31,6 +39,12 @@ class Revision:
     digest: str
     collected_at: datetime
     confirmed_at: datetime
+    #: Who made the change, and when, in the device's own words; empty where it does not tell.
+    author: str
+    authored_at: str
+    #: The run whose collection found it, and who asked for that.
+    run_id: str
+    asked_by: str
     text: str = field(default="", repr=False)
 
 
@@ -86,7 +100,9 @@ def device_revisions(session: Session, device: Device, *, limit: int, artifact: 
     )
     if artifact:
         query = query.where(DeviceRevision.artifact == artifact)
-    return [_revision(row, device) for row in session.scalars(query)]
+    rows = list(session.scalars(query))
+    runs = _runs(session, rows)
+    return [_revision(row, device, runs.get(row.result_id)) for row in rows]
 
 
 def revision(
@@ -97,7 +113,7 @@ def revision(
     Raises :class:`~devicevault.errors.UsageError`.
     """
     row = _revision_row(session, device, artifact, number, at)
-    return _revision(row, device, text_of(row.config))
+    return _revision(row, device, _runs(session, [row]).get(row.result_id), text_of(row.config))
 
 
 def original(
@@ -165,7 +181,17 @@ def _revision_row(
     raise UsageError(f"{device.name} has no {which}", f"see: devicevault history {device.name}")
 
 
-def _revision(row: DeviceRevision, device: Device, text: str = "") -> Revision:
+def _runs(session: Session, rows: Sequence[DeviceRevision]) -> dict[int, CollectionRun]:
+    """The runs that found these revisions, by the revisions' ``result_id``."""
+    query = (
+        select(DeviceBackupResult.id, CollectionRun)
+        .join(CollectionRun, CollectionRun.run_id == DeviceBackupResult.run_id)
+        .where(DeviceBackupResult.id.in_({row.result_id for row in rows}))
+    )
+    return dict(session.execute(query).all())
+
+
+def _revision(row: DeviceRevision, device: Device, run: CollectionRun | None, text: str = "") -> Revision:
     return Revision(
         device=device.name,
         device_id=device.device_id,
@@ -179,5 +205,9 @@ def _revision(row: DeviceRevision, device: Device, text: str = "") -> Revision:
         digest=row.config.digest,
         collected_at=row.collected_at,
         confirmed_at=row.confirmed_at,
+        author=row.author,
+        authored_at=row.authored_at,
+        run_id=run.run_id if run else "",
+        asked_by=run.asked_by if run else "",
         text=text,
     )

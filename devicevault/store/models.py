@@ -153,6 +153,9 @@ class DeviceBackupResult(Base):
     model: Mapped[str] = mapped_column(default="")
     version: Mapped[str] = mapped_column(default="")
     serial: Mapped[str] = mapped_column(default="")
+    #: Who changed the device last, and when, in its own words.
+    author: Mapped[str] = mapped_column(default="", server_default="")
+    authored_at: Mapped[str] = mapped_column(default="", server_default="")
     completeness: Mapped[str] = mapped_column(default="")
     is_binary: Mapped[bool] = mapped_column(default=False)
     #: Whether this collection made a new revision.
@@ -210,6 +213,9 @@ class DeviceRevision(Base):
     #: is compared with.
     original_digest: Mapped[str] = mapped_column(default="")
     rules_digest: Mapped[str] = mapped_column(default="")
+    #: Who made this change, and when, in the device's own words; empty where it does not tell.
+    author: Mapped[str] = mapped_column(default="", server_default="")
+    authored_at: Mapped[str] = mapped_column(default="", server_default="")
 
     config: Mapped[DeviceConfig] = relationship()
 

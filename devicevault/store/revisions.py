@@ -121,6 +121,7 @@ def _add_revision(
     read_at: datetime,
 ) -> DeviceRevision:
     added, removed = count_changes(text_of(latest.config) if latest else "", artifact.text)
+    author, authored_at = _told_author(session, device, row) if reason is not Reason.RULES else ("", "")
     revision = DeviceRevision(
         device_pk=device.id,
         artifact=storable(artifact.name),
@@ -133,10 +134,19 @@ def _add_revision(
         media_type=storable(artifact.media_type),
         collected_at=read_at,
         confirmed_at=read_at,
+        author=author,
+        authored_at=authored_at,
     )
     session.add(revision)
     session.flush()
     return revision
+
+
+def _told_author(session: Session, device: Device, row: DeviceBackupResult) -> tuple[str, str]:
+    """Who made the change this row found, as far as the device tells: it told of an earlier one before."""
+    last = session.get(DeviceBackupResult, device.last_success_id) if device.last_success_id else None
+    told = (row.author, row.authored_at)
+    return ("", "") if last is not None and told == (last.author, last.authored_at) else told
 
 
 def config_of(session: Session, artifact: Artifact) -> DeviceConfig:

@@ -178,5 +178,7 @@ def _finish(row: DeviceBackupResult, result: CollectResult, status: str) -> None
     row.model = storable(result.facts.model)
     row.version = storable(result.facts.version)
     row.serial = storable(result.facts.serial)
+    row.author = storable(result.facts.author)
+    row.authored_at = storable(result.facts.authored_at)
     row.completeness = storable(result.completeness)
     row.is_binary = result.is_binary

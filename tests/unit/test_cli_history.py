@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from devicevault.cli import main
 from devicevault.collector.seal import Sealer
-from devicevault.messages import LogLine
+from devicevault.messages import CollectFacts, LogLine
 from devicevault.settings import load_settings
 from devicevault.store import open_run, open_store, queue_requests, schema, write_results
 from devicevault.vault_keys import create_keys
@@ -117,8 +117,28 @@ class TestHistory:
     def test_for_people_it_is_two_tables_and_the_log_on_demand(self, run: Run) -> None:
         shown = run("history", "core-sw1", "--log").stdout
         assert "+1 -1" in shown
-        assert "2 (new)" in shown
+        assert "2 new" in shown
         assert "error: connecting to [192.0.2.9]" in shown
+
+    def test_on_80_columns_each_revision_and_collection_begins_a_line_of_its_own(
+        self, run: Run, environ: dict[str, str | None], vault: str
+    ) -> None:
+        with open_store(vault) as store:
+            with store.session() as session:
+                run_id = open_run(session, asked_by="ann")
+            facts = CollectFacts(author="a-rather-long-login-name", authored_at="13:37 UTC")
+            found = result(
+                request(minutes=4, run_id=run_id), "success", OLD, artifact("x\n", name="vdom-root"), facts=facts
+            )
+            write_results(store, [found])
+        command = [sys.executable, "-m", "devicevault", "history", "core-sw1"]
+        lines = on_a_terminal(command, environ, PAGER="cat", COLUMNS="80", TZ="UTC", TERM="dumb").splitlines()
+        newest = next(line for line in lines if line.startswith("3 "))
+        assert newest.split()[:8] == ["3", "running", "2026-05-04", "06:04", "+1", "-1", "changed", run_id[:8]]
+        assert all(len(line.rstrip()) <= 80 for line in lines)
+        dates = [line for line in lines if "2026-05-04 06:0" in line]
+        assert len(dates) == 4 + 4 + 2, "a date is broken nowhere"
+        assert newest.split()[8] == "a-rather-long-login-name"[: len(newest.split()[8])], "folded, never cut"
 
     def test_a_device_without_a_backup_says_so(self, run: Run) -> None:
         assert "never backed up" in run("history", "new-sw").stdout
