@@ -94,7 +94,9 @@ class Session:
     def log_in(self) -> None:
         """Reads up to the first prompt, answering what the page knows to be asked; entering the session does it too."""
         if not self._reader.prompt:
-            self._show(self._reader.log_in())
+            greeting = self._reader.log_in()
+            self._show(greeting)
+            self._steps.at_prompt(greeting, self._reader.prompt)
 
     def read(self, source: ArtifactSource) -> Reading:
         """The artifact, by the first of its commands the device knows. Raises a :class:`CollectionError`."""
@@ -153,6 +155,7 @@ class Session:
                 "check `enable` of the credential in the worker's credentials file",
             )
         self._steps.info("Entered privileged mode")
+        self._steps.at_prompt(asked, self._reader.prompt)
 
     def _read_whole(self, source: ArtifactSource, command: str) -> Reading:
         started = time.monotonic()
@@ -235,11 +238,14 @@ class Session:
     def _ask(self, command: str, source: ArtifactSource | None = None) -> tuple[bytes, int]:
         """The answer without echo and prompt, and how many lines it has as the device counts them."""
         self._connection.limit.step = f"reading the answer to {command!r}"
+        started = time.monotonic()
         raw = self._reader.run(command)
+        took_s = time.monotonic() - started
         above = self._platform.session.above_prompt
         # Cleaned as Latin-1, so that the original keeps the device's own bytes whatever their encoding.
         answer = clean(raw, echo=command, prompt=self._reader.prompt, above_prompt=above).encode("latin-1")
         self._show(answer.decode("latin-1"))
+        self._steps.answered(command, decode(answer), took_s)
         platform = self._platform.judging(source) if source else self._platform
         return answer, lines_in(platform, raw, echoed=self._reader.echoes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from devicevault.messages import LOG_MAX_CHARACTERS, LOG_MAX_LINES, CollectRequest, LogLine
 
@@ -19,10 +19,23 @@ _LEVELS: Final = {"info": logging.DEBUG, "warning": logging.WARNING, "error": lo
 Transcript = Callable[[str, str], None]
 
 
+class Onlooker(Protocol):
+    """Told all that passes in a trial's session, unmasked."""
+
+    def at_prompt(self, shown: str, prompt: str) -> None:
+        """The login, or ``enable``, led to this prompt; ``shown`` is what stood above it."""
+
+    def answered(self, command: str, answer: str, seconds: float) -> None:
+        """The device answered a command."""
+
+
 class Steps:
     """The log lines of one collection. Secrets named to :meth:`hide` appear in none of them."""
 
-    def __init__(self, request: CollectRequest, transcript: Transcript | None = None) -> None:
+    def __init__(
+        self, request: CollectRequest, transcript: Transcript | None = None, onlooker: Onlooker | None = None
+    ) -> None:
+        self._onlooker = onlooker
         self._fields = {
             "device": request.device,
             "task_id": request.task_id,
@@ -64,6 +77,14 @@ class Steps:
         """Shows what the device answered, where somebody looks on; ``redacted`` applies the platform's rules."""
         if self._transcript:
             self._transcript("seen", self.masked(redacted()))
+
+    def at_prompt(self, shown: str, prompt: str) -> None:
+        if self._onlooker:
+            self._onlooker.at_prompt(shown, prompt)
+
+    def answered(self, command: str, answer: str, seconds: float) -> None:
+        if self._onlooker:
+            self._onlooker.answered(command, answer, seconds)
 
     def _tell(self, severity: str, message: str) -> None:
         message = self.masked(message)
