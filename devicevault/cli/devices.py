@@ -10,7 +10,10 @@ import click
 
 from devicevault.cli import examples, pass_settings
 from devicevault.cli.console import console, print_json, print_table, table
+from devicevault.cli.import_devices import import_devices
+from devicevault.cli.sources import accept_source, print_sources, sources_report
 from devicevault.errors import ConfigurationError, ExitCode, Fault
+from devicevault.wording import counted
 
 if TYPE_CHECKING:
     from devicevault.inventory import Device, Inventory
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 @click.group()
 def devices() -> None:
     """List and check the inventory."""
+
+
+devices.add_command(accept_source)
+devices.add_command(import_devices)
 
 
 @devices.command(
@@ -60,10 +67,14 @@ def list_devices(settings: Settings, groups: tuple[str, ...], tags: tuple[str, .
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
 def check(settings: Settings, as_json: bool) -> None:
-    """Find every fault of the inventory in one pass; the exit code is 78 when there is one."""
+    """Find every fault of the inventory in one pass; the exit code is 78 when there is one.
+
+    Sources are asked anew; without a fault, the code is 75 when one of them gives no good answer.
+    """
     from devicevault.credentials import known_credentials
 
     faults: list[Fault] = []
+    error_kind = ConfigurationError
     credentials: tuple[str, ...] | None = None
     inventory: Inventory | None = None
     try:
@@ -71,22 +82,31 @@ def check(settings: Settings, as_json: bool) -> None:
     except ConfigurationError as error:
         faults += error.faults
     try:
-        inventory = _load(settings, credentials)
+        inventory = _load(settings, credentials, fresh=True)
+        faults += [fault for state in inventory.sources for fault in state.faults]
     except ConfigurationError as error:
+        error_kind = ConfigurationError if faults else type(error)
         faults += error.faults
+    is_away = any(state.trouble for state in inventory.sources) if inventory is not None else False
     if as_json:
         print_json(_report(settings, inventory, credentials, faults))
-        click.get_current_context().exit(ExitCode.CONFIGURATION if faults else ExitCode.DONE)
-    if faults or inventory is None:
-        raise ConfigurationError(faults)
-    _print_summary(settings, inventory, credentials)
+        faultless = ExitCode.UNAVAILABLE if is_away else ExitCode.DONE
+        click.get_current_context().exit(error_kind.exit_code if faults else faultless)
+    if inventory is not None:
+        if not faults:
+            _print_summary(settings, inventory, credentials)
+        print_sources(inventory)
+    if faults:
+        raise error_kind(faults)
+    if is_away:
+        click.get_current_context().exit(ExitCode.UNAVAILABLE)
 
 
-def _load(settings: Settings, credentials: tuple[str, ...] | None) -> Inventory:
+def _load(settings: Settings, credentials: tuple[str, ...] | None, *, fresh: bool = False) -> Inventory:
     from devicevault.inventory import load_inventory
     from devicevault.platforms import Platforms
 
-    return load_inventory(settings, Platforms.load(settings.platforms_dir).names(), credentials)
+    return load_inventory(settings, Platforms.load(settings.platforms_dir).names(), credentials, fresh=fresh)
 
 
 def _cells(device: Device) -> tuple[str, ...]:
@@ -110,6 +130,7 @@ def _report(
         "devices": None if inventory is None else len(inventory),
         "credentials_checked": credentials is not None,
         "faults": [asdict(fault) for fault in faults],
+        "sources": sources_report(inventory),
     }
 
 
@@ -118,8 +139,7 @@ def _print_summary(settings: Settings, inventory: Inventory, credentials: tuple[
     by_group = Counter(device.group for device in inventory)
     groups = ", ".join(f"{group} {count}" for group, count in sorted(by_group.items()))
     idle = sum(not device.enabled for device in inventory)
-    count = f"{len(inventory)} device{'' if len(inventory) == 1 else 's'}"
-    out.print(f"{inventory.path}: {count}, no fault", soft_wrap=True)
+    out.print(f"{inventory.path}: {counted(len(inventory), 'device')}, no fault", soft_wrap=True)
     if groups:
         out.print(f"by group: {groups}", soft_wrap=True)
     if idle:

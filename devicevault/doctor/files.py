@@ -9,10 +9,11 @@ from typing import Final
 from devicevault.credentials import CredentialStore, known_credentials
 from devicevault.doctor.finding import Finding, faults_of
 from devicevault.errors import ConfigurationError
-from devicevault.inventory import Inventory, load_inventory
+from devicevault.inventory import Inventory, SourceState, load_inventory
 from devicevault.platforms import Platforms
 from devicevault.settings import Settings
 from devicevault.vault_keys import DIGEST, PUBLIC, key_id, read_key
+from devicevault.wording import counted
 
 PLATFORMS: Final = "platforms"
 CREDENTIALS: Final = "credentials"
@@ -27,7 +28,7 @@ def look_at_platforms(settings: Settings) -> Iterator[Finding]:
     except ConfigurationError as error:
         yield from faults_of(PLATFORMS, error)
     else:
-        yield Finding.ok(PLATFORMS, f"{count} pages")
+        yield Finding.ok(PLATFORMS, counted(count, "page"))
 
 
 def look_at_credentials(settings: Settings) -> Iterator[Finding]:
@@ -45,7 +46,7 @@ def look_at_credentials(settings: Settings) -> Iterator[Finding]:
             f"{path} is not on this host, or not for this user to read; every worker's host needs one",
         )
         return
-    yield Finding.ok(CREDENTIALS, f"{path}: {len(known)} credentials")
+    yield Finding.ok(CREDENTIALS, f"{path}: {counted(len(known), 'credential')}")
     if unbound:
         yield Finding.warning(
             CREDENTIALS,
@@ -63,15 +64,31 @@ def look_at_inventory(settings: Settings) -> Generator[Finding, None, Inventory 
         yield Finding.unknown(INVENTORY, f"not looked at: {error.faults[0].source} is wrong")
         return None
     try:
-        inventory = load_inventory(settings, platforms, credentials)
+        inventory = load_inventory(settings, platforms, credentials, fresh=True)
     except ConfigurationError as error:
         yield from faults_of(INVENTORY, error)
         return None
     if len(inventory):
-        yield Finding.ok(INVENTORY, f"{inventory.path}: {len(inventory)} devices in {len(inventory.groups())} groups")
+        size = f"{counted(len(inventory), 'device')} in {counted(len(inventory.groups()), 'group')}"
+        yield Finding.ok(INVENTORY, f"{inventory.path}: {size}")
     else:
         yield Finding.warning(INVENTORY, f"{inventory.path} has no device", "add one: [devices.NAME]")
+    for source in inventory.sources:
+        yield from _look_at_source(source)
     return inventory
+
+
+def _look_at_source(source: SourceState) -> Iterator[Finding]:
+    """A source that is away costs no backup while its last answer is known; devices new in it are missing, though."""
+    if source.trouble:
+        yield Finding.warning(INVENTORY, f"source {source.name}: {source.trouble}", source.fix)
+    elif not source.faults:
+        yield Finding.ok(INVENTORY, f"source {source.name}: {counted(source.devices, 'device')}")
+    if source.faults:
+        faults = counted(len(source.faults), "fault")
+        yield Finding.warning(
+            INVENTORY, f"source {source.name}: {faults}, such as {source.faults[0]}", "see: devicevault devices check"
+        )
 
 
 def look_at_keys(settings: Settings) -> Iterator[Finding]:

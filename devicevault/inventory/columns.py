@@ -6,18 +6,16 @@ import csv
 import functools
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from devicevault.errors import ConfigurationError, Fault
 from devicevault.inventory import foreign
+from devicevault.inventory.convert import to_enabled, to_port, to_tags
 from devicevault.inventory.draft import Draft, values_of
 from devicevault.inventory.entry import DeviceEntry
 from devicevault.inventory.known import Known
 from devicevault.settings import InventorySettings
 from devicevault.tomlfile import dotted, read_text
-
-#: RANCID collects what is ``up``; whatever else stands there is a reason not to.
-_ENABLED: Final = frozenset({"up", "true", "yes", "on", "1", "enabled"})
 
 
 class _Row(NamedTuple):
@@ -76,11 +74,11 @@ class _ColumnsReader:
     def _value(self, column: str, cell: str) -> Any:
         match column:
             case "port":
-                return int(cell) if cell.isdecimal() else cell
+                return to_port(cell)
             case "enabled":
-                return cell.casefold() in _ENABLED
+                return to_enabled(cell)
             case "tags":
-                return cell.replace(",", " ").split()
+                return to_tags(cell)
             case "platform":
                 return self._platform(cell)
             case "group":
@@ -89,8 +87,7 @@ class _ColumnsReader:
                 return cell
 
     def _platform(self, cell: str) -> str:
-        mapped = self._layout.csv_platforms.get(cell, cell)
-        return mapped if mapped in self._known.platforms else foreign.PLATFORMS.get(mapped.casefold(), mapped)
+        return foreign.platform(self._layout.csv_platforms.get(cell, cell), self._known.platforms)
 
 
 def _rows(text: str, delimiter: str) -> Iterator[_Row]:

@@ -120,7 +120,7 @@ class DeviceEntry(DefaultsEntry):
     id: Name = ""
 
 
-def faults_of(error: ValidationError, entry: type[GroupEntry], fault_at: FaultAt) -> Iterator[Fault]:
+def faults_of(error: ValidationError, entry: type[BaseModel], fault_at: FaultAt) -> Iterator[Fault]:
     """Each thing wrong with an entry, at its key."""
     for detail in error.errors(include_input=False, include_url=False):
         key = str(detail["loc"][0]) if detail["loc"] else ""

@@ -8,14 +8,17 @@ from pathlib import Path
 
 from devicevault.errors import UsageError
 from devicevault.inventory.device import Device
+from devicevault.inventory.source_state import SourceState
 from devicevault.nearest import did_you_mean
 
 
 class Inventory:
-    """Every device, in the order of the file."""
+    """Every device, in the order of the file, and then of its sources."""
 
-    def __init__(self, path: Path, devices: Iterable[Device]) -> None:
+    def __init__(self, path: Path, devices: Iterable[Device], sources: Iterable[SourceState] = ()) -> None:
         self.path = path
+        #: How each source stands.
+        self.sources = tuple(sources)
         self._by_name = {device.name: device for device in devices}
 
     def __iter__(self) -> Iterator[Device]:
@@ -53,6 +56,9 @@ class Inventory:
         """
         if not (names or groups or everything or tags):
             raise UsageError("no device is asked for", "name devices, or give --group, --tag or --all")
+        if everything and (names or groups):
+            narrower = "the devices named" if names else "--group"
+            raise UsageError(f"--all and {narrower} do not go together", "leave one of the two out")
         named = {name for pattern in names for name in self._named(pattern)}
         wide = bool(groups or everything or tags)
         chosen = [

@@ -2,41 +2,90 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator
 
 from devicevault import names
-from devicevault.errors import ConfigurationError, Fault
+from devicevault.errors import ConfigurationError, Fault, InventoryUnavailable
 from devicevault.inventory.address import checked_address
 from devicevault.inventory.columns import read_columns
 from devicevault.inventory.device import Device
 from devicevault.inventory.draft import Draft
 from devicevault.inventory.entry import checked_name
 from devicevault.inventory.inventory import Inventory
-from devicevault.inventory.tables import read_tables
+from devicevault.inventory.source_state import SourceState
+from devicevault.inventory.sourced import SourcedDrafts
+from devicevault.inventory.tables import Tables, read_tables
 from devicevault.inventory.unfit import Unfit
 from devicevault.settings import Settings
+from devicevault.wording import counted
+
+logger = logging.getLogger(__name__)
 
 #: The credential of a device that names none, and whose group and defaults name none.
 DEFAULT_CREDENTIAL = "default"
 
 
 def load_inventory(
-    settings: Settings, platforms: Collection[str], credentials: Collection[str] | None = None
+    settings: Settings,
+    platforms: Collection[str],
+    credentials: Collection[str] | None = None,
+    *,
+    fresh: bool = False,
+    accept: Collection[str] = (),
 ) -> Inventory:
-    """The devices of ``settings.inventory.path``, checked against the names of platforms and credentials.
+    """The devices of ``settings.inventory.path`` and of its sources, checked against the platforms and credentials.
 
-    ``credentials`` is ``None`` where they are not known, as on a host without a worker. Raises
-    :class:`ConfigurationError` with every fault of the file.
+    ``credentials`` is ``None`` where they are not known, as on a host without a worker. With ``fresh``, sources are
+    asked even where they were just now; the answers of those in ``accept`` are taken however small they are. Raises
+    :class:`ConfigurationError` with every fault of the file, and :class:`InventoryUnavailable` when a source that
+    was never read gives no answer.
     """
     path = settings.inventory.path
     if _is_columns(settings):
         drafts, faults = read_columns(path, settings.inventory, platforms, credentials)
+        tables = None
     else:
-        drafts, faults = read_tables(path, platforms, credentials, settings.groups)
+        tables = read_tables(path, platforms, credentials, settings.groups)
+        drafts, faults = tables.drafts, tables.faults
     faults += _faults_between(drafts, settings, credentials)
     if faults:
         raise ConfigurationError(sorted(faults, key=lambda fault: fault.line or 0))
-    return Inventory(path, (_device(draft, settings) for draft in drafts))
+    states: list[SourceState] = []
+    if tables is not None and tables.sources:
+        drafts, states = _with_sources(tables, settings, credentials, fresh=fresh, accept=accept)
+    return Inventory(path, (_device(draft, settings) for draft in drafts), states)
+
+
+def _with_sources(
+    tables: Tables,
+    settings: Settings,
+    credentials: Collection[str] | None,
+    *,
+    fresh: bool,
+    accept: Collection[str],
+) -> tuple[list[Draft], list[SourceState]]:
+    """The file's own devices and those of its sources, and how these stand."""
+    from devicevault.inventory.sources import gather, keep
+
+    folder = settings.inventory.kept_dir
+    answers = gather(tables.sources, folder, fresh=fresh, accept=accept)
+    missing = [answer for answer in answers if not answer.answered_at]
+    if missing:
+        raise InventoryUnavailable(Fault(answer.label, answer.told, answer.fix) for answer in missing)
+    sourced = SourcedDrafts(
+        tables.defaults, tables.groups, tables.known, lambda draft: _faults_alone(draft, settings, credentials)
+    )
+    sourced.take_own(tables.drafts, str(settings.inventory.path))
+    states = [sourced.take(answer) for answer in answers]
+    for answer in answers:
+        keep(answer, folder, sourced.held.get(answer.source.name, {}))
+    for state, answer in zip(states, answers, strict=True):
+        if answer.is_new and state.faults and not fresh:
+            logger.warning(
+                "inventory: %s in what a source says: %s", counted(len(state.faults), "fault"), state.faults[0]
+            )
+    return sourced.drafts, states
 
 
 def _is_columns(settings: Settings) -> bool:

@@ -1,11 +1,12 @@
-"""The inventory as TOML: ``[defaults]``, ``[groups.NAME]`` and ``[devices.NAME]``."""
+"""The inventory as TOML: ``[defaults]``, ``[groups.NAME]``, ``[devices.NAME]`` and ``[sources.NAME]``."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from devicevault import names
 from devicevault.errors import Fault
@@ -15,12 +16,27 @@ from devicevault.inventory.known import Known
 from devicevault.nearest import did_you_mean
 from devicevault.tomlfile import KeyPath, TomlDocument, parse_toml, read_text
 
-_TABLES: Final = ("defaults", "groups", "devices")
+if TYPE_CHECKING:
+    from devicevault.inventory.sources import Source
+
+_TABLES: Final = ("defaults", "groups", "devices", "sources")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a file says: its own devices, where others are known, and what all these inherit."""
+
+    drafts: list[Draft]
+    sources: list[Source]
+    defaults: dict[str, Any]
+    groups: dict[str, dict[str, Any]]
+    known: Known
+    faults: list[Fault]
 
 
 def read_tables(
     path: Path, platforms: Collection[str], credentials: Collection[str] | None, groups: Collection[str]
-) -> tuple[list[Draft], list[Fault]]:
+) -> Tables:
     """Every device of the file, and all that is wrong in it but for what shows only between devices.
 
     ``groups`` are those that are known besides the file's own. Raises :class:`ConfigurationError` when the file
@@ -29,7 +45,7 @@ def read_tables(
     document = parse_toml(path, read_text(path, if_missing="create it, or set inventory.path"))
     reader = _TablesReader(document)
     known = Known(platforms, credentials, {*groups, *filter(names.is_group_name, reader.tables("groups"))})
-    return reader.read(known), reader.faults
+    return reader.read(known)
 
 
 class _TablesReader:
@@ -39,17 +55,19 @@ class _TablesReader:
         self._document = document
         self.faults: list[Fault] = list(document.duplicates)
         for key in document.data.keys() - set(_TABLES):
-            fix = did_you_mean(key, _TABLES) or "there are [defaults], [groups.NAME] and [devices.NAME]"
+            fix = did_you_mean(key, _TABLES) or "there are [defaults], [groups.NAME], [devices.NAME] and [sources.NAME]"
             self._fault((key,), "does not belong here", fix)
 
-    def read(self, known: Known) -> list[Draft]:
+    def read(self, known: Known) -> Tables:
         defaults = values_of(
             DefaultsEntry, self._document.data.get("defaults", {}), known, self._fault_at("defaults"), self.faults
         )
-        by_group = {
-            group: layered(defaults, self._group(group, table, known)) for group, table in self.tables("groups").items()
-        }
-        return [self._device(name, table, known, defaults, by_group) for name, table in self.tables("devices").items()]
+        groups = {group: self._group(group, table, known) for group, table in self.tables("groups").items()}
+        by_group = {group: layered(defaults, values) for group, values in groups.items()}
+        drafts = [
+            self._device(name, table, known, defaults, by_group) for name, table in self.tables("devices").items()
+        ]
+        return Tables(drafts, self._sources(known), defaults, groups, known, self.faults)
 
     def tables(self, kind: str) -> dict[str, Any]:
         """The tables ``[KIND.NAME]`` by their names."""
@@ -74,6 +92,20 @@ class _TablesReader:
         own = values_of(DeviceEntry, table, known, fault_at, self.faults)
         group = own.get("group", defaults.get("group", names.DEFAULT_GROUP))
         return Draft(name, layered(by_group.get(group, defaults), own), fault_at)
+
+    def _sources(self, known: Known) -> list[Source]:
+        tables = self.tables("sources")
+        if not tables:
+            return []
+        # Only here: an inventory without sources needs neither HTTP nor all the rest of it.
+        from devicevault.inventory.sources import declared
+
+        folder = self._document.path.absolute().parent
+        found = [
+            declared(name, table, folder, known, self._fault_at("sources", name), self.faults)
+            for name, table in tables.items()
+        ]
+        return [source for source in found if source is not None]
 
     def _fault(self, keys: KeyPath, problem: str, fix: str) -> None:
         self.faults.append(self._document.fault(keys, problem, fix))

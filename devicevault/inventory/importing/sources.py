@@ -1,0 +1,63 @@
+"""Devices of what may also be a source of the inventory: NetBox, CSV, Ansible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from devicevault.errors import Fault
+from devicevault.inventory.importing import router_db
+from devicevault.inventory.importing.gathered import Gathered, ImportFailed
+from devicevault.inventory.known import Known
+from devicevault.inventory.sources import declared
+from devicevault.inventory.sources.failed import SourceFailed
+
+#: Seconds; a person waits for it.
+_TIMEOUT_S: Final = 90
+
+
+def read_netbox(url: str, token_file: str, platforms: Collection[str]) -> Gathered:
+    """Active devices with a primary address; their site's name is their group. Raises :class:`ImportFailed`."""
+    token = {"token": {"file": token_file}} if token_file else {"token": {"env": "NETBOX_TOKEN"}}
+    fields = {"group": "site.slug", "tags": ["tags.slug", "role.slug"]}
+    return _read({"kind": "netbox", "url": url, **token, "fields": fields}, f"NetBox at {url}", platforms)
+
+
+def read_ansible(path: str, platforms: Collection[str]) -> Gathered:
+    """Hosts with their groups as tags. Raises :class:`ImportFailed`."""
+    gathered = _read({"kind": "ansible", "path": path}, f"Ansible's {path}", platforms)
+    gathered.notes.append("logins are not carried over: write credentials.toml by hand")
+    return gathered
+
+
+def read_csv(place: str, columns: Sequence[str], delimiter: str, platforms: Collection[str]) -> Gathered:
+    """Rows of a file, or of one at a URL, with a heading or ``columns``. Raises :class:`ImportFailed`."""
+    table: dict[str, Any] = {"format": "csv", "columns": list(columns)}
+    if re.match(r"https?://", place):
+        table |= {"kind": "http", "url": place, "delimiter": delimiter or ","}
+    else:
+        table |= {"kind": "file", "path": place}
+        table["delimiter"] = delimiter or router_db.likely_delimiter(router_db.read_lines(Path(place)))
+    return _read(table, place, platforms)
+
+
+def _read(data: dict[str, Any], origin: str, platforms: Collection[str]) -> Gathered:
+    faults: list[Fault] = []
+    source = declared(
+        "import",
+        {"timeout_s": _TIMEOUT_S, **data},
+        Path.cwd(),
+        Known(platforms, None, None),
+        lambda key, problem, fix: Fault(key, problem, fix),
+        faults,
+    )
+    if source is None:
+        raise ImportFailed(faults[0].problem, faults[0].fix)
+    try:
+        records = source.table.ask(source.folder)
+    except SourceFailed as failed:
+        raise ImportFailed(f"{origin}: {failed.problem}", failed.fix) from None
+    tables = [source.mapping.table(record) for record in records]
+    return Gathered(origin, [table for table in tables if table is not None])

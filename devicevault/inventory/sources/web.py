@@ -1,0 +1,20 @@
+"""A list of devices at a URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from devicevault.inventory.sources.http import Access
+from devicevault.inventory.sources.table import SourceTable
+from devicevault.inventory.sources.text import Layout, Record
+
+
+class WebTable(Layout, Access, SourceTable):
+    """``kind = "http"``: JSON, YAML or CSV from a web server."""
+
+    kind: Literal["http"]
+
+    def ask(self, folder: Path) -> list[Record]:
+        page = self.get(self.url, folder, self.timeout_s)
+        return self.parse(page.body, page.media_type if "/" in page.media_type else self.url)
