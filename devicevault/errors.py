@@ -104,6 +104,10 @@ class DeviceUnreachable(CollectionError):
     code = "unreachable"
 
 
+class UnreachableForGood(DeviceUnreachable):
+    """Trying again changes nothing: something has to be set differently first."""
+
+
 class SessionTimeout(CollectionError):
     """The session's deadline passed."""
 
@@ -117,9 +121,13 @@ class AuthenticationFailed(CollectionError):
 
 
 class HostKeyRefused(CollectionError):
-    """The device's host key is not the expected one."""
+    """The device's host key is not the expected one, but ``seen`` (``type base64``)."""
 
     code = "host_key"
+
+    def __init__(self, problem: str, fix: str = "", seen: str = "") -> None:
+        super().__init__(problem, fix)
+        self.seen = seen
 
 
 class PromptNotFound(CollectionError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import netmiko
@@ -16,8 +17,10 @@ from netmiko.base_connection import BaseConnection
 from netmiko.ssh_dispatcher import CLASS_MAPPER_BASE
 
 from devicevault.collector import hostkeys
+from devicevault.collector.agent import Agent
 from devicevault.collector.deadline import Limit
 from devicevault.collector.tcp import Target
+from devicevault.credentials import Credential
 from devicevault.errors import DeviceUnreachable, PlatformUnknown
 
 # It logs tracebacks of its own for what ends as one sentence in a result.
@@ -35,10 +38,47 @@ LEGACY_ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 
+#: What paramiko and RFC 4253 call the kinds of algorithms.
+_KINDS: Final = (
+    ("kex", "key exchange", ("kex_algo_list",)),
+    ("keys", "host key algorithm", ("server_key_algo_list",)),
+    ("ciphers", "cipher", ("client_encrypt_algo_list", "server_encrypt_algo_list")),
+    ("macs", "MAC", ("client_mac_algo_list", "server_mac_algo_list")),
+)
+_MARKERS: Final = ("ext-info-", "kex-strict-")
+
+
+class NothingInCommon(paramiko.ssh_exception.IncompatiblePeer):  # type: ignore[misc]  # paramiko is untyped
+    """The device offers no algorithm of one kind that may be used."""
+
+    def __init__(self, kind: str, title: str, offered: tuple[str, ...]) -> None:
+        super().__init__(f"no {title} in common")
+        self.title = title
+        self.offered = offered
+        self.is_legacy = not set(offered).isdisjoint(LEGACY_ALGORITHMS[kind])
+
+
 class _Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko is untyped
     """A transport that remembers its key exchange, which paramiko forgets as soon as it is done."""
 
     kex_used = ""
+    _device_offers: Mapping[str, list[str]] = MappingProxyType({})
+
+    def _really_parse_kex_init(self, *args: Any, **options: Any) -> Any:
+        self._device_offers = super()._really_parse_kex_init(*args, **options)
+        return self._device_offers
+
+    def _parse_kex_init(self, *args: Any) -> None:
+        try:
+            super()._parse_kex_init(*args)
+        except paramiko.ssh_exception.IncompatiblePeer:
+            for kind, title, lists in _KINDS:
+                usable = getattr(self, f"preferred_{kind}")
+                for offered in (self._device_offers.get(name, []) for name in lists):
+                    if not set(offered) & set(usable):
+                        real = tuple(name for name in offered if not name.startswith(_MARKERS))
+                        raise NothingInCommon(kind, title, real) from None
+            raise
 
     @property
     def kex_engine(self) -> Any:
@@ -65,6 +105,12 @@ class Client(paramiko.SSHClient):  # type: ignore[misc]  # paramiko is untyped
         if isinstance(policy, _CheckHostKey):
             super().set_missing_host_key_policy(policy)
 
+    def use_agent(self, credential: Credential) -> None:
+        """Has the keys of the credential's SSH agent offered, if it has one. Raises :class:`CredentialUnusable`."""
+        if credential.agent:
+            # Where paramiko keeps the agent it would otherwise look for by itself, in the environment alone.
+            self._agent = Agent(credential)
+
     def connect(self, hostname: str, **parameters: Any) -> None:
         super().connect(hostname, transport_factory=self._make_transport, **parameters)
 
@@ -81,9 +127,8 @@ class _CheckHostKey(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]  # par
 
     def missing_host_key(self, client: Client, hostname: str, key: paramiko.PKey) -> None:
         client.host_key_seen = hostkeys.written(key)
-        hostkeys.check(
-            client.host_key_seen, client.target.host_keys, client.target.host_key_policy, client.target.device
-        )
+        target = client.target
+        hostkeys.check(client.host_key_seen, target.host_keys, target.host_key_policy, target.device, target.jump)
         client.limit.step = "logging in"
 
 
@@ -146,6 +191,11 @@ class DeviceConnection(BaseConnection):
     @property
     def _terminal(self) -> paramiko.Channel:
         return self.remote_conn
+
+    @property
+    def host_key_seen(self) -> str:
+        """The device's host key, ``type base64``."""
+        return self.client.host_key_seen
 
     @property
     def legacy_algorithms_used(self) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ class Limit:
         with self._lock:
             self._socket = sock
             if self._reason is not None:
-                _shut(sock)
+                shut(sock)
 
     def end(self, reason: DeviceVaultError) -> None:
         """Ends the session for this reason; the first reason stands."""
@@ -127,7 +127,7 @@ class Limit:
             if self._reason is None:
                 self._reason = reason
             if self._socket is not None:
-                _shut(self._socket)
+                shut(self._socket)
 
     def check(self) -> None:
         """Raises the reason if the session was ended, :class:`SessionTimeout` if the deadline passed."""
@@ -154,7 +154,8 @@ def interrupt_all(reason: DeviceVaultError) -> int:
     return len(limits)
 
 
-def _shut(sock: socket.socket) -> None:
+def shut(sock: socket.socket) -> None:
+    """Wakes up whoever waits for the socket, and ends what runs over it."""
     # Not connected, or closed meanwhile by its owner: nothing is left to wake up.
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)

@@ -36,21 +36,27 @@ def fingerprint(key: str) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
-def check(seen: str, pinned: Sequence[str], policy: Policy, device: str = "DEVICE") -> None:
-    """Raises :class:`HostKeyRefused` unless ``seen`` may be talked to; ``device`` is named in what to do about it."""
+def check(seen: str, pinned: Sequence[str], policy: Policy, device: str = "DEVICE", jump: str = "") -> None:
+    """Raises :class:`HostKeyRefused` unless ``seen`` may be talked to.
+
+    ``device``, or ``jump`` where the key is a jump host's, is named in what to do about it.
+    """
     if policy == "off" or _plain(seen) in map(_plain, pinned):
         return
+    key = f"{seen.split()[0]} {fingerprint(seen)}"
+    remedy = f'[jumps.{jump}] host_key = ["{seen}"]' if jump else f"devicevault hostkeys accept {shlex.quote(device)}"
+    whose = f"the host key of jump host {jump!r}" if jump else "the host key"
     if pinned:
         expected = ", ".join(f"{key.split()[0]} {fingerprint(key)}" for key in pinned if key.strip())
         raise HostKeyRefused(
-            f"the host key is {seen.split()[0]} {fingerprint(seen)}, but {expected} is expected",
-            "find out whether the device was replaced or someone is in between; if the new key is right, "
-            f"forget the pinned one: devicevault db forget-host-key {shlex.quote(device)}",
+            f"{whose} is {key}, but {expected} is expected",
+            "find out whether it was replaced or someone is in between; if the new key is right: " + remedy,
+            seen,
         )
     if policy == "strict":
+        never = "is not in its settings" if jump else "was never seen before and ssh.host_keys is strict"
         raise HostKeyRefused(
-            f"the host key {seen.split()[0]} {fingerprint(seen)} was never seen before and ssh.host_keys is strict",
-            "collect the device once with ssh.host_keys = accept-new, or pin its key",
+            f"{whose}, {key}, {never}", f"compare it with the one it has; if it is right: {remedy}", seen
         )
 
 

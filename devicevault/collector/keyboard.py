@@ -30,6 +30,11 @@ class Keyboard:
         self._enter = platform.session.enter or connection.RETURN
         self._passwords_typed: set[str] = set()
 
+    @property
+    def password_typed(self) -> bool:
+        """Whether the password was asked for."""
+        return bool(self._passwords_typed)
+
     def type(self, command: str) -> None:
         """Types a command of the page. Raises :class:`CommandNotListed` for any other, and types nothing."""
         if command not in self._listed:

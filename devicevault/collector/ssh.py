@@ -8,7 +8,7 @@ import socket
 import paramiko
 from netmiko.exceptions import NetmikoAuthenticationException, NetmikoTimeoutException
 
-from devicevault.collector.connection import LEGACY_ALGORITHMS, Client, DeviceConnection, driver_class
+from devicevault.collector.connection import LEGACY_ALGORITHMS, Client, DeviceConnection, NothingInCommon, driver_class
 from devicevault.collector.deadline import Limit
 from devicevault.collector.tcp import Target
 from devicevault.credentials import Credential
@@ -18,11 +18,40 @@ from devicevault.errors import (
     CredentialUnusable,
     DeviceUnreachable,
     SessionTimeout,
+    UnreachableForGood,
 )
 
 
-class NoCommonAlgorithm(DeviceUnreachable):
-    """The device speaks no SSH algorithm this worker may use; trying again changes nothing."""
+def open_client(sock: socket.socket, target: Target, credential: Credential, limit: Limit) -> Client:
+    """Logs in over a connected socket without opening a terminal, as to a jump host; ``limit`` must guard the socket.
+
+    The caller closes what it is given. Raises a :class:`CollectionError`; the socket is closed then.
+    """
+    limit.step = f"waiting for the SSH banner of {target}"
+    client = Client(target, limit)
+    try:
+        client.use_agent(credential)
+        key = private_key(credential)
+        client.connect(
+            target.address,
+            port=target.port,
+            sock=sock,
+            username=credential.username,
+            password=_password(credential, key),
+            pkey=key,
+            allow_agent=bool(credential.agent),
+            look_for_keys=False,
+            timeout=limit.remaining_s,
+            auth_timeout=limit.remaining_s,
+            banner_timeout=min(target.connect_timeout_s, limit.remaining_s),
+            disabled_algorithms=_disabled(target),
+        )
+    except Exception as error:  # noqa: BLE001 (raised anew in words; paramiko raises nearly anything)
+        client.close()
+        sock.close()
+        limit.check()
+        raise explain(error, target, credential, limit) from None
+    return client
 
 
 def log_in(sock: socket.socket, target: Target, credential: Credential, limit: Limit) -> DeviceConnection:
@@ -39,8 +68,9 @@ def log_in(sock: socket.socket, target: Target, credential: Credential, limit: L
             host=target.address,
             port=target.port,
             username=credential.username + target.login_suffix,
-            password=credential.password if credential.password or key is None else None,
+            password=_password(credential, key),
             pkey=key,
+            allow_agent=bool(credential.agent),
             device_type=target.driver,
             sock=sock,
             auto_connect=False,
@@ -52,8 +82,9 @@ def log_in(sock: socket.socket, target: Target, credential: Credential, limit: L
         )
         connection.limit = limit
         connection.client = Client(target, limit)
+        connection.client.use_agent(credential)
         # After the driver's own choice: the FortiOS driver would allow nothing but slow, old key exchange.
-        connection.disabled_algorithms = {} if target.legacy else dict(LEGACY_ALGORITHMS)
+        connection.disabled_algorithms = _disabled(target)
         connection.establish_connection()
     except Exception as error:  # noqa: BLE001 (raised anew in words; paramiko raises nearly anything)
         if connection is not None:
@@ -65,8 +96,8 @@ def log_in(sock: socket.socket, target: Target, credential: Credential, limit: L
 
 
 def private_key(credential: Credential) -> paramiko.PKey | None:
-    """The credential's SSH key, or None when it has none. Raises :class:`CredentialUnusable`."""
-    if not credential.key:
+    """The credential's SSH key, or None when it has none or an agent has it. Raises :class:`CredentialUnusable`."""
+    if not credential.key or credential.agent:
         return None
     for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
         try:
@@ -89,13 +120,8 @@ def explain(error: BaseException, target: Target, credential: Credential, limit:
     where = str(target)
     if isinstance(cause, CollectionError):
         return cause
-    if isinstance(cause, paramiko.ssh_exception.IncompatiblePeer):
-        return NoCommonAlgorithm(
-            f"{where} and this worker have no SSH algorithm in common ({cause})",
-            'set algorithms = "legacy" for the device or its group in the inventory, or renew its SSH settings'
-            if not target.legacy
-            else "not even the old ones; the device needs newer SSH settings",
-        )
+    if isinstance(cause, NothingInCommon):
+        return _nothing_in_common(cause, target)
     if isinstance(cause, paramiko.AuthenticationException):
         return _refused(cause, where, credential)
     text = str(cause) or type(cause).__name__
@@ -106,10 +132,26 @@ def explain(error: BaseException, target: Target, credential: Credential, limit:
     return DeviceUnreachable(f"{where} broke off while {limit.step}: {text}")
 
 
+def _nothing_in_common(cause: NothingInCommon, target: Target) -> CollectionError:
+    problem = f"{target} offers no {cause.title} that may be used, only {', '.join(cause.offered) or 'none'}"
+    if not cause.is_legacy or target.legacy:
+        return UnreachableForGood(problem, "not even the old ones that can be allowed; renew its SSH settings")
+    place = f"in [jumps.{target.jump}]" if target.jump else "for the device or its group in the inventory"
+    return UnreachableForGood(problem, f'set algorithms = "legacy" {place}, or renew its SSH settings')
+
+
+def _password(credential: Credential, key: paramiko.PKey | None) -> str | None:
+    return credential.password if credential.password or not (key or credential.agent) else None
+
+
+def _disabled(target: Target) -> dict[str, tuple[str, ...]]:
+    return {} if target.legacy else dict(LEGACY_ALGORITHMS)
+
+
 def _refused(cause: paramiko.AuthenticationException, where: str, credential: Credential) -> CollectionError:
     if "timeout" in str(cause).lower():
         return SessionTimeout(f"{where} did not answer the login", "see whether its RADIUS or TACACS+ server is up")
-    offered = "key" if credential.key and not credential.password else "password"
+    offered = "password" if credential.password else "agent's keys" if credential.agent else "key"
     allowed = getattr(cause, "allowed_types", None)
     wants = f" (the device allows {', '.join(allowed)})" if allowed else ""
     return AuthenticationFailed(

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from devicevault.collector import hostkeys
@@ -26,9 +27,25 @@ class Target:
     connect_timeout_s: float = 15.0
     login_suffix: str = ""
     device: str = "DEVICE"
+    #: The name in ``[jumps]`` and what it is, such as ``jump host``, where this is not a device.
+    jump: str = ""
+    jump_kind: str = ""
+    #: Addresses of this host to come from, one of each family at most.
+    source_addresses: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.address} port {self.port}"
+        place = f"{self.address} port {self.port}"
+        return f"{self.jump_kind} {self.jump!r} ({place})" if self.jump else place
+
+    def source_for(self, family: int) -> str | None:
+        """The address to come from when going to one of this family; an empty one leaves it to the routing table.
+
+        ``None`` where addresses are set, but none of this family.
+        """
+        if not self.source_addresses:
+            return ""
+        version = 6 if family == socket.AF_INET6 else 4
+        return next((source for source in self.source_addresses if ip_address(source).version == version), None)
 
 
 def connect_tcp(target: Target, limit: Limit) -> socket.socket:
@@ -36,11 +53,17 @@ def connect_tcp(target: Target, limit: Limit) -> socket.socket:
     ends_s = min(target.connect_timeout_s, limit.remaining_s)
     problem = "has no address"
     for family, kind, protocol, _, address in resolve(target, ends_s, limit):
+        source = target.source_for(family)
+        if source is None:
+            problem = "can't be reached: ssh.source_address has none of its address family"
+            continue
         sock = socket.socket(family, kind, protocol)
         limit.guard(sock)
         limit.step = f"connecting to {target}"
         sock.settimeout(max(0.001, min(ends_s, limit.remaining_s)))
         try:
+            if source:
+                sock.bind((source, 0))
             sock.connect(address)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -48,7 +71,8 @@ def connect_tcp(target: Target, limit: Limit) -> socket.socket:
         except TimeoutError:
             problem = f"did not answer within {ends_s:g} s"
         except OSError as error:
-            problem = f"can't be reached: {error.strerror or error}"
+            origin = f" from {source}" if source else ""
+            problem = f"can't be reached{origin}: {error.strerror or error}"
         sock.close()
         limit.check()
     raise DeviceUnreachable(

@@ -22,6 +22,11 @@ class Credential:
     agent: str = ""
 
     @property
+    def typed(self) -> tuple[str, str, str]:
+        """What may be sent to a device as it is, for masking it in what is told of the session."""
+        return self.password, self.enable, self.passphrase
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret there is, for masking them in a transcript."""
         return tuple(secret for secret in (self.password, self.enable, self.key, self.passphrase) if secret)

@@ -85,7 +85,8 @@ class EntryParser:
                 self._fault((key,), str(error))
                 continue
             if key == "key" and isinstance(source, LiteralSource) and not _is_key(source.text, "agent" in table):
-                self._fault((key,), "is not a private key", 'for a key in a file write { file = "PATH" }')
+                kind = "public key of one in the agent" if "agent" in table else "private key"
+                self._fault((key,), f"is not a {kind}", 'for a key in a file write { file = "PATH" }')
             yield key, source
 
     def _check_whole(self, table: dict[str, Any], sources: dict[str, SecretSource]) -> None:
@@ -131,7 +132,7 @@ class EntryParser:
 
 
 def _is_key(text: str, with_agent: bool) -> bool:
-    return "PRIVATE KEY-----" in text or (with_agent and is_public_key(text))
+    return is_public_key(text) if with_agent else "PRIVATE KEY-----" in text
 
 
 def is_public_key(text: str) -> bool:

@@ -23,7 +23,7 @@ def test_a_pinned_key_is_accepted_with_a_comment_behind_it() -> None:
 def test_any_other_key_than_the_pinned_is_refused_with_both_fingerprints() -> None:
     with pytest.raises(HostKeyRefused) as caught:
         hostkeys.check(ED25519, (RSA,), "accept-new", "core-sw1")
-    assert str(caught.value).endswith("devicevault db forget-host-key core-sw1")
+    assert str(caught.value).endswith("devicevault hostkeys accept core-sw1")
     assert hostkeys.fingerprint(ED25519) in str(caught.value)
     assert hostkeys.fingerprint(RSA) in str(caught.value)
 
