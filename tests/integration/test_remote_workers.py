@@ -7,8 +7,6 @@ import os
 import shlex
 import subprocess
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,10 +15,6 @@ import pytest
 from amqp import basic_message
 from amqp.exceptions import AccessRefused
 from click.testing import CliRunner
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from kombu.connection import Connection
 from redis import Redis
 from redis.exceptions import NoPermissionError
@@ -33,6 +27,7 @@ from devicevault.heartbeat import heartbeats
 from devicevault.join import JoinFile, account_commands
 from devicevault.settings import Settings, load_settings
 from devicevault.stream import connect_redis
+from tests.certificates import Authority
 from tests.collecting import CREDENTIALS
 from tests.conftest import started
 from tests.servers import (
@@ -292,7 +287,9 @@ def test_a_worker_with_redis_as_broker_joins_as_well(tmp_path: Path, store: Redi
 def test_a_worker_joins_over_tls_and_trusts_no_other_authority(tmp_path: Path) -> None:
     for name in ("rabbitmq", "redis", "site"):
         (tmp_path / name).mkdir()
-    authority = certificates(tmp_path / "rabbitmq", tmp_path / "redis")
+    authority = Authority()
+    for name in ("rabbitmq", "redis"):
+        authority.issue(tmp_path / name, "localhost", "127.0.0.1")
     with (
         started(rabbitmq_server(tmp_path / "rabbitmq", management=False)) as broker,
         started(redis_server(tmp_path / "redis")) as store,
@@ -306,7 +303,9 @@ def test_a_worker_joins_over_tls_and_trusts_no_other_authority(tmp_path: Path) -
             client.config_set("tls-port", rediss)
         site = Site(tmp_path / "site", broker.url, store)
         site.run(site.vault, "keys", "create")
-        file = site.join(f"amqps://localhost:{amqps}//", f"rediss://localhost:{rediss}/1", authority)
+        file = site.join(
+            f"amqps://localhost:{amqps}//", f"rediss://localhost:{rediss}/1", tmp_path / "redis" / "authority.pem"
+        )
         make_accounts(site.run(site.vault, "join", "accounts", str(file)), broker, store, site.folder)
         site.run(site.worker, "join", "import", str(file))
         host = site.worker_host()
@@ -314,57 +313,13 @@ def test_a_worker_joins_over_tls_and_trusts_no_other_authority(tmp_path: Path) -
             host.send("r1", platform="acme")
             assert host.results(1)[0].status == "success", host.log()
             assert stop(worker) == 0
-        certificates(tmp_path / "rabbitmq", tmp_path / "redis", authority=site.worker / "authority.pem")
+        (site.worker / "authority.pem").write_bytes(Authority().certificate)
         with host.running("devicevault-worker", "dmz", DEVICEVAULT_WORKER__START_TIMEOUT_S="1") as worker:
             assert worker.wait(60) == os.EX_TEMPFAIL
         assert "certificate verify failed" in host.log().lower()
 
 
 TLS_FILES = {"tls-cert-file": "cert.pem", "tls-key-file": "key.pem", "tls-ca-cert-file": "authority.pem"}
-
-
-def certificates(*folders: Path, authority: Path | None = None) -> Path:
-    """An authority, and a certificate of it for localhost in each folder; with ``authority`` only another authority."""
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the tests' authority")])
-    own_key = ec.generate_private_key(ec.SECP256R1())
-    ca = x509.BasicConstraints(ca=True, path_length=None)
-    certificate = signed(name, name, own_key.public_key(), own_key, ca)
-    if authority is not None:
-        authority.write_bytes(certificate)
-        return authority
-    for folder in folders:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        hosts = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
-        (folder / "cert.pem").write_bytes(signed(subject, name, key.public_key(), own_key, hosts))
-        (folder / "key.pem").write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        (folder / "authority.pem").write_bytes(certificate)
-    return folders[0] / "authority.pem"
-
-
-def signed(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    by: ec.EllipticCurvePrivateKey,
-    extension: x509.ExtensionType,
-) -> bytes:
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-    )
-    return builder.sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def serve_tls(broker: RabbitMQServer, folder: Path, port: int) -> None:
