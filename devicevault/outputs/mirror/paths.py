@@ -1,0 +1,68 @@
+"""Where in the mirror a device's text stands: safe names, whatever the inventory holds."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable
+from typing import Final
+
+#: Bytes of a name before its ending; file systems take 255 for the whole.
+NAME_MAX_BYTES: Final = 180
+#: What Windows takes for a device of its own, with any ending.
+_RESERVED: Final = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+)
+#: Signs that mean something to a shell, to Windows, or to these paths: a tilde parts a name from its digest.
+_UNSAFE: Final = frozenset("/\\:*?\"<>|~`$;&'")
+_ENDINGS: Final = {"application/json": ".json", "application/xml": ".xml", "text/xml": ".xml"}
+
+
+def safe_name(name: str) -> str:
+    """``name`` as one component of a path on any file system; two names may become one."""
+    composed = unicodedata.normalize("NFC", name)
+    kept = "".join("_" if _is_unsafe(sign) else sign for sign in composed)
+    # No hidden file, no option, no `..`; Windows drops dots at the end.
+    if kept[:1] in (".", "-"):
+        kept = "_" + kept[1:]
+    kept = kept.rstrip(".") or "_"
+    if kept.partition(".")[0].lower() in _RESERVED:
+        kept = "_" + kept
+    raw = kept.encode()
+    if len(raw) <= NAME_MAX_BYTES:
+        return kept
+    digest = hashlib.sha256(raw).hexdigest()[:8]
+    return raw[:NAME_MAX_BYTES].decode(errors="ignore") + "_" + digest
+
+
+def _is_unsafe(sign: str) -> bool:
+    return sign in _UNSAFE or sign.isspace() or unicodedata.category(sign)[0] == "C"
+
+
+def path_key(path: str) -> str:
+    """What two paths have in common that are one file where letters' case and forms do not count."""
+    return unicodedata.normalize("NFKC", path).casefold()
+
+
+def path_for(
+    group: str,
+    name: str,
+    device_id: str,
+    artifact: str,
+    media_type: str,
+    *,
+    current: str,
+    is_taken: Callable[[str], bool],
+) -> str:
+    """``GROUP/DEVICE.cfg``; ``artifact`` is empty for a device's main one and stands before the ending otherwise.
+
+    Where another file has that path, a digest of the ``device_id`` is added. A file keeps its ``current`` path as long
+    as that is either of the two, so that no device moves because another one came or went.
+    """
+    folder, stem = safe_name(group), safe_name(name)
+    ending = (f".{safe_name(artifact)}" if artifact else "") + _ENDINGS.get(media_type, ".cfg")
+    digest = hashlib.sha256(device_id.encode("utf-8", "surrogatepass")).hexdigest()
+    candidates = [f"{folder}/{stem}{mark}{ending}" for mark in ("", *(f"~{digest[:size]}" for size in (8, 16, 64)))]
+    if current in candidates:
+        return current
+    return next(path for path in candidates if not is_taken(path))
