@@ -5,17 +5,21 @@ What a test does to the machine lands in an overlay, which survives the machine'
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
+
+from tests.system.cgroups import own_cgroups
 
 #: What a machine has before DeviceVault comes. Services among them run from boot.
 PACKAGES: Final = (
@@ -69,26 +73,37 @@ class MachineError(Exception):
 
 
 def prepared_root(release: str, cache: Path) -> Path:
-    """The root of a machine of this release, made once and kept in ``cache``."""
-    digest = hashlib.sha256(" ".join((release, HOSTNAME, *PACKAGES)).encode()).hexdigest()[:12]
-    root = cache / f"{release}-{digest}"
-    if root.is_dir():
-        return root
+    """The root of a machine of this release, made once and kept in ``cache``, whoever asks for it at the same time."""
+    recipe = " ".join((release, HOSTNAME, *PACKAGES))
+    root = cache / f"{release}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     cache.mkdir(parents=True, exist_ok=True)
-    part = root.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
+    with root.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.is_dir():
+            part = root.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            _make_root(release, part)
+            part.rename(root)
+    return root
+
+
+def _make_root(release: str, root: Path) -> None:
     made = subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", release, part, mirror()],
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", release, root, mirror()],
         capture_output=True,
         text=True,
         check=False,
     )
     if made.returncode:
         raise MachineError(f"no root of {release} could be made:\n{made.stdout}{made.stderr}")
-    (part / "etc/hostname").write_text(f"{HOSTNAME}\n")
-    (part / "etc/hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {HOSTNAME}\n")
-    part.rename(root)
-    return root
+
+
+def _settle(root: Path, hostname: str, without: Sequence[str]) -> None:
+    """Give a machine its name, and take services away from it."""
+    (root / "etc/hostname").write_text(f"{hostname}\n")
+    (root / "etc/hosts").write_text(f"127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {hostname}\n")
+    for service in without:
+        (root / f"etc/systemd/system/{service}.service").symlink_to("/dev/null")
 
 
 def mirror() -> str:
@@ -101,17 +116,26 @@ def mirror() -> str:
 class Machine:
     """A running machine; made by :func:`booted`."""
 
-    def __init__(self, root: Path, name: str, log: Path) -> None:
+    def __init__(self, root: Path, name: str, hostname: str, log: Path, before: Sequence[str]) -> None:
+        """``before``: what the command that boots it begins with."""
         #: The machine's files, as they are now.
         self.root = root
         self._name = name
+        self._hostname = hostname
         self._log = log
+        self._before = before
         self._boot()
 
     def _boot(self) -> None:
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*NSPAWN, f"--directory={self.root}", f"--machine={self._name}", f"--hostname={HOSTNAME}"],
+                [
+                    *self._before,
+                    *NSPAWN,
+                    f"--directory={self.root}",
+                    f"--machine={self._name}",
+                    f"--hostname={self._hostname}",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -199,8 +223,9 @@ class Machine:
         self.wait_until_booted()
 
     def power_off(self) -> None:
-        """End the machine's processes at once: nothing on it is of use any more."""
-        self._process.terminate()
+        """End the machine's processes at once, as pulling the plug would: nothing on it is of use any more."""
+        with suppress(MachineError, ProcessLookupError):
+            os.kill(self.leader, signal.SIGKILL)
         try:
             self._process.wait(timeout=STOPPED_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -221,14 +246,16 @@ class Machine:
 
 
 @contextmanager
-def booted(root: Path, name: str) -> Iterator[Machine]:
-    """A machine that has booted; in the end it is gone, with all that was done to it."""
+def booted(root: Path, name: str, hostname: str = HOSTNAME, without: Sequence[str] = ()) -> Iterator[Machine]:
+    """A machine that has booted, ``without`` these services; in the end it is gone, with all that was done to it."""
     with ExitStack() as stack:
         # /tmp may be in memory, which is too small, and can be no part of an overlay.
         folder = Path(tempfile.mkdtemp(prefix=f"devicevault-{name}-", dir="/var/tmp"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         merged = stack.enter_context(_overlay(root, folder))
-        machine = Machine(merged, name, folder / "console.log")
+        _settle(merged, hostname, without)
+        before = stack.enter_context(own_cgroups(folder.name))
+        machine = Machine(merged, name, hostname, folder / "console.log", before)
         stack.callback(machine.power_off)
         machine.wait_until_booted()
         yield machine
@@ -239,7 +266,8 @@ def _overlay(root: Path, folder: Path) -> Iterator[Path]:
     for part in ("upper", "work", "merged"):
         (folder / part).mkdir()
     merged = folder / "merged"
-    options = f"lowerdir={root},upperdir={folder / 'upper'},workdir={folder / 'work'}"
+    # Volatile: nothing is ever written out for good, neither when a program asks for it nor in the end.
+    options = f"lowerdir={root},upperdir={folder / 'upper'},workdir={folder / 'work'},volatile"
     _mount("mount", "-t", "overlay", "overlay", "-o", options, str(merged))
     try:
         yield merged
