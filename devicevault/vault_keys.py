@@ -1,8 +1,12 @@
 """The vault's three keys: files, formats, permissions.
 
 ``vault.pub`` seals originals and ``vault.key`` opens them; ``vault.digest`` is the secret of the keyed digest, so that
-a stolen digest can't be used to guess passwords. A key file is one line, the key's kind and its base64, with comments
-above that say what it is for.
+a stolen digest can't be used to guess passwords. A key is one line, the key's kind and its base64, with comments above
+that say what it is for.
+
+``vault.pub`` may hold several lines: the vault's own key first, then those of further recipients, each of whom can open
+every original by himself; and keys that were retired, which seal no more. ``vault.key`` then holds the retired keys'
+other halves, after its own.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,6 +32,10 @@ from devicevault.tomlfile import read_text
 KEY_BYTES: Final = 32
 #: The ``key_id`` of an original that is not sealed.
 PLAIN: Final = "plain"
+#: Between the ids of several recipients in a ``key_id``.
+ID_SEPARATOR: Final = "+"
+#: A public key that seals no more; what was sealed with it is still accepted.
+RETIRED: Final = "devicevault-retired-1"
 #: Who may read ``vault.digest`` besides its owner, where this group exists.
 DAEMONS_GROUP: Final = "devicevault"
 
@@ -40,6 +48,8 @@ class KeyKind:
     mode: int
     purpose: str
     fix: str
+    #: Whether a file may hold several.
+    may_be_many: bool = False
 
     @property
     def is_secret(self) -> bool:
@@ -52,12 +62,14 @@ PUBLIC: Final = KeyKind(
     "seals originals; every worker has a copy of it",
     "make the keys once, on the vault's host, with `devicevault keys create`, and copy vault.pub and vault.digest "
     'to each worker; or set vault.originals = "plain" to store originals unsealed',
+    may_be_many=True,
 )
 PRIVATE: Final = KeyKind(
     "devicevault-private-1",
     0o600,
     "opens originals; it never leaves the vault's host, save for your own copy in a safe",
     "originals can be opened only on the vault's host, where `devicevault keys create` put vault.key",
+    may_be_many=True,
 )
 DIGEST: Final = KeyKind(
     "devicevault-digest-1", 0o640, "secret of the keyed digest; every worker has a copy of it", PUBLIC.fix
@@ -65,23 +77,49 @@ DIGEST: Final = KeyKind(
 
 
 def read_key(path: Path, kind: KeyKind) -> bytes:
-    """The 32 bytes of a key. Raises :class:`ConfigurationError` when the file is missing, open to others or wrong."""
+    """The 32 bytes of the first key in a file. Raises :class:`ConfigurationError` as :func:`read_keys` does."""
+    return read_keys(path, kind)[0]
+
+
+def read_keys(path: Path, kind: KeyKind) -> list[bytes]:
+    """The keys in a file, 32 bytes each, without retired ones.
+
+    Raises :class:`ConfigurationError` when the file is missing, open to others or wrong.
+    """
+    return [key for label, key in _labelled_keys(path, kind) if label == kind.label]
+
+
+def read_retired(path: Path) -> list[bytes]:
+    """The retired keys in ``vault.pub``, the last one first. Raises :class:`ConfigurationError`."""
+    return [key for label, key in _labelled_keys(path, PUBLIC) if label == RETIRED]
+
+
+def _labelled_keys(path: Path, kind: KeyKind) -> list[tuple[str, bytes]]:
     mode = _mode_of(path)
     if mode is None:
         raise ConfigurationError(Fault(str(path), "the key is missing", kind.fix))
     text = read_text(path)
     if kind.is_secret and mode & stat.S_IRWXO:
         raise ConfigurationError(Fault(str(path), f"others may use this secret (mode {mode:04o})", f"chmod o= {path}"))
-    words = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    try:
-        ((label, encoded),) = words
-        key = base64.b64decode(encoded, validate=True)
-    except (ValueError, binascii.Error):
-        label, key = "", b""
-    if label != kind.label or len(key) != KEY_BYTES:
-        problem = f"is no {kind.label} key" + (f" but {label}" if label not in ("", kind.label) else "")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    keys = [_parsed(line) for line in lines] or [("", b"")]
+    labels = (kind.label, RETIRED) if kind is PUBLIC else (kind.label,)
+    wrong = [label for label, key in keys if label not in labels or len(key) != KEY_BYTES]
+    own = sum(label == kind.label for label, _ in keys)
+    if wrong or not own or (own > 1 and not kind.may_be_many):
+        other = wrong[0] if wrong and wrong[0] not in labels else ""
+        problem = f"is no {kind.label} key" + (f" but {other}" if other else "")
         raise ConfigurationError(Fault(str(path), problem, f"it {kind.purpose}; copy it again from the vault's host"))
-    return key
+    return keys
+
+
+def _parsed(line: str) -> tuple[str, bytes]:
+    """A line's kind and its key; no kind for a line that is none."""
+    try:
+        label, encoded = line.split()
+        return label, base64.b64decode(encoded, validate=True)
+    except (ValueError, binascii.Error):
+        return "", b""
 
 
 def _mode_of(path: Path) -> int | None:
@@ -99,11 +137,23 @@ def key_id(public_key: bytes) -> str:
     return hashlib.sha256(public_key).hexdigest()[:16]
 
 
-def known_key_ids(vault: VaultSettings) -> frozenset[str]:
-    """The key ids of originals this vault can keep: unsealed ones, and those sealed with ``vault.pub`` where it is."""
-    if _mode_of(vault.public_key) is None:
-        return frozenset({PLAIN})
-    return frozenset({PLAIN, key_id(read_key(vault.public_key, PUBLIC))})
+def sealing_key_id(public_keys: Sequence[bytes]) -> str:
+    """The ``key_id`` of what is sealed for these recipients."""
+    return ID_SEPARATOR.join(map(key_id, public_keys))
+
+
+def ids_in(combined: str) -> list[str]:
+    """The keys a ``key_id`` names: each of them opens the original."""
+    return combined.split(ID_SEPARATOR)
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """What changes when a file does; ``None`` where there is none to be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def create_keys(vault: VaultSettings) -> str:

@@ -38,7 +38,7 @@ def make_context(
         settings=Settings(ssh=SshSettings(**ssh)),
         credentials=CredentialStore.load(path),
         platforms=PLATFORMS,
-        sealer=Sealer(None, b"k" * 32),
+        sealer=Sealer((), b"k" * 32),
         worker="worker-1",
         transcript=transcript,
     )

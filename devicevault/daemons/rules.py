@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
+from devicevault.known_keys import KnownKeys
 from devicevault.names import DEFAULT_GROUP
 from devicevault.settings import ConsumerSettings, Settings
 from devicevault.store.sweep import Waits
-from devicevault.vault_keys import PUBLIC, known_key_ids, read_key
+from devicevault.vault_keys import PUBLIC, read_key
 
 #: A result may hold this many artifacts of the largest size a session brings home.
 ARTIFACTS_OF_LARGEST_SIZE: Final = 4
@@ -22,7 +24,7 @@ class Rules:
     #: A queued row that outlived these is ended.
     waits: Waits
     #: An original sealed with another key is not kept.
-    known_key_ids: frozenset[str]
+    known_key_ids: Container[str]
     #: Bounds the texts of one result.
     max_bytes: int
 
@@ -35,6 +37,6 @@ class Rules:
         return cls(
             settings.consumer,
             Waits.from_settings(settings),
-            frozenset(known_key_ids(settings.vault)),
+            KnownKeys(settings.vault.public_key),
             int(artifact_mb * 1024 * 1024 * ARTIFACTS_OF_LARGEST_SIZE),
         )

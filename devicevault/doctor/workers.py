@@ -17,7 +17,7 @@ from devicevault.inventory.device import Device
 from devicevault.platforms import Platforms
 from devicevault.settings import Settings, mask_passwords
 from devicevault.stream import connect_redis
-from devicevault.vault_keys import PLAIN, PUBLIC, key_id, read_key
+from devicevault.vault_keys import PLAIN, PUBLIC, read_keys, sealing_key_id
 
 HEARTBEATS: Final = "heartbeats"
 
@@ -40,7 +40,7 @@ def look(settings: Settings, inventory: Inventory | None, answering: Set[str]) -
         platforms = Platforms.load(settings.platforms_dir)
         own_key = PLAIN
         if settings.vault.originals == "sealed":
-            own_key = key_id(read_key(settings.vault.public_key, PUBLIC))
+            own_key = sealing_key_id(read_keys(settings.vault.public_key, PUBLIC))
     except ConfigurationError:
         return  # told where the files were looked at
     except ServiceUnavailable:
@@ -115,8 +115,7 @@ def _judge_files(beat: Heartbeat, devices: list[Device], platforms: Platforms) -
         yield Finding.fault(
             HEARTBEATS,
             f"{beat.worker} has no credential {name!r}, which {count} of its devices need",
-            f"add [credentials.{name}] to credentials.toml on its host; "
-            f"then there: systemctl reload {_units(beat)}",
+            f"add [credentials.{name}] to credentials.toml on its host; then there: systemctl reload {_units(beat)}",
         )
     for name, count in sorted(Counter(device.platform for device in devices).items()):
         if name not in beat.platforms:

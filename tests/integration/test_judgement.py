@@ -100,7 +100,7 @@ def client(redis_url: str) -> Iterator[Redis]:
 @pytest.mark.services
 def test_a_few_bad_devices_do_not_stop_the_rest(client: Redis, tmp_path: Path) -> None:
     """One success ends the row of refusals."""
-    sealer = Sealer(None, b"k" * 32)
+    sealer = Sealer((), b"k" * 32)
     context = replace(make_context(tmp_path, max_refused_logins=3), logins=GroupLogins(client, sealer))
     devices = [SimulatedDevice(f"r{n}", fault="refuse_auth" if n % 3 else "") for n in range(12)]
     with Fleet(devices) as fleet:
@@ -110,7 +110,7 @@ def test_a_few_bad_devices_do_not_stop_the_rest(client: Redis, tmp_path: Path) -
 
 @pytest.mark.services
 def test_refusals_are_counted_over_all_workers_for_one_group_and_one_password(client: Redis, tmp_path: Path) -> None:
-    sealer = Sealer(None, b"k" * 32)
+    sealer = Sealer((), b"k" * 32)
     first, second = (
         replace(make_context(tmp_path, max_refused_logins=2), logins=GroupLogins(client, sealer)) for _ in range(2)
     )
@@ -130,7 +130,7 @@ def test_refusals_are_counted_over_all_workers_for_one_group_and_one_password(cl
 def test_doctor_names_the_credential_a_group_stopped_using_and_what_lifts_it(redis_url: str, tmp_path: Path) -> None:
     settings = Settings(redis_url=redis_url, ssh=SshSettings(max_refused_logins=2))
     with Redis.from_url(redis_url) as client:
-        logins = GroupLogins(client, Sealer(None, b"k" * 32))
+        logins = GroupLogins(client, Sealer((), b"k" * 32))
         for group, times in (("dmz", 2), ("branch", 1)):
             for _ in range(times):
                 logins.refused(Credential("lab", "backup", "wrong"), group, 2)

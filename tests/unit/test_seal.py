@@ -15,8 +15,9 @@ import pytest
 from devicevault.collector import seal
 from devicevault.collector.seal import Opener, Sealer
 from devicevault.errors import ConfigurationError, DeviceVaultError
+from devicevault.known_keys import KnownKeys
 from devicevault.settings import Settings, VaultSettings
-from devicevault.vault_keys import DIGEST, PLAIN, PRIVATE, PUBLIC, KeyKind, create_keys, key_id, known_key_ids, read_key
+from devicevault.vault_keys import DIGEST, PLAIN, PRIVATE, PUBLIC, KeyKind, create_keys, key_id, read_key
 
 ORIGINAL = b"hostname core\nenable secret canary\n" + bytes(range(256))
 
@@ -241,8 +242,15 @@ def test_a_key_file_that_holds_no_key_is_refused(settings: Settings, text: str) 
 
 
 def test_the_consumer_knows_the_key_ids_it_can_keep(settings: Settings, tmp_path: Path) -> None:
-    assert known_key_ids(settings.vault) == {PLAIN, key_id(read_key(settings.vault.public_key, PUBLIC))}
-    assert known_key_ids(vault_in(tmp_path / "nowhere").vault) == {PLAIN}
+    own = key_id(read_key(settings.vault.public_key, PUBLIC))
+    known = KnownKeys(settings.vault.public_key)
+    assert own in known
+    assert PLAIN in known
+    assert f"stranger+{own}" in known, "one of several recipients is enough to open it"
+    assert "stranger" not in known
+    without_keys = KnownKeys(tmp_path / "nowhere" / "vault.pub")
+    assert PLAIN in without_keys
+    assert own not in without_keys
 
 
 def test_no_key_is_in_a_repr(settings: Settings) -> None:
