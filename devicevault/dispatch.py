@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from kombu.exceptions import OperationalError
-
-from devicevault import names
+from devicevault import names, refusal
 from devicevault.celery_app import message_options
 from devicevault.errors import ServiceUnavailable
 from devicevault.inventory import Device
@@ -47,6 +45,15 @@ class Run:
     #: ``manual``, ``scheduled`` or ``inline``.
     kind: str
     requested_at: datetime
+
+
+@dataclass(frozen=True)
+class Dispatched:
+    """A run whose requests are on their way."""
+
+    run_id: str
+    #: Why the broker did not take some of them, by ``task_id``; their rows say so.
+    not_taken: Mapping[str, str]
 
 
 def build_request(
@@ -91,28 +98,35 @@ def dispatch(
     asked_by: str,
     kind: str = "manual",
     priority: int = names.PRIORITY_PERSON,
-) -> str:
-    """Open a run for these devices and queue their requests; returns the ``run_id``.
+) -> Dispatched:
+    """Open a run for these devices and queue their requests.
 
     A device whose task of an earlier run still waits gets one more message of that task, and this run waits for its
-    row. Raises :class:`~devicevault.errors.ServiceUnavailable` when the broker can't be reached, with nothing written.
-    A message the broker does not take later on ends as a ``failure`` row that says so.
+    row. Raises :class:`~devicevault.errors.ServiceUnavailable` when the broker can't be reached or has no room, with
+    nothing written. A message the broker does not take later on ends as a ``failure`` row that says so.
     """
-    with app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S) as connection:
+    on_blocked = {"on_blocked": refusal.blocked} if settings.has_amqp_broker else {}
+    with app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S, transport_options=on_blocked) as connection:
         _connect(connection, settings)
+        refused_groups = _declare(app, connection, settings, {device.group for device in devices})
         run, requests = queue_rows(
             devices, settings=settings, store=store, asked_by=asked_by, kind=kind, priority=priority, attach=True
         )
         # The row of a task that was sent before waits for that message, whatever becomes of this one.
-        undelivered = dict.fromkeys((request.task_id for request in requests if not request.repeat), INTERRUPTED)
+        undelivered = {
+            request.task_id: refused_groups.get(request.group, INTERRUPTED)
+            for request in requests
+            if not request.repeat
+        }
         try:
-            _send(app, connection, requests, settings, undelivered)
+            to_send = [request for request in requests if request.group not in refused_groups]
+            _send(app, connection, to_send, settings, undelivered)
         finally:
             if undelivered:
                 with store.session() as session:
                     mark_undelivered(session, undelivered)
     logger.info("run %s: %d requests queued, %d not taken by the broker", run.run_id, len(requests), len(undelivered))
-    return run.run_id
+    return Dispatched(run.run_id, undelivered)
 
 
 def queue_rows(
@@ -148,11 +162,33 @@ def _connect(connection: Connection, settings: Settings) -> None:
         connection.ensure_connection(  # type: ignore[no-untyped-call]
             max_retries=1, interval_start=0.2, timeout=CONNECT_TIMEOUT_S
         )
-    except _broker_errors(connection) as error:
+    except refusal.broker_errors(connection) as error:
         raise ServiceUnavailable(
-            f"the broker at {mask_passwords(settings.broker_url)} can't be reached: {error}",
+            f"the broker at {mask_passwords(settings.broker_url)} can't be reached: {refusal.in_words(error)}",
             "see that it runs and that broker_url is right; `devicevault doctor` looks at the whole chain",
         ) from None
+
+
+def _declare(app: Celery, connection: Connection, settings: Settings, groups: Collection[str]) -> dict[str, str]:
+    """See that each group's queue is there and has room; why not, by group, where that is about one queue only."""
+    refused = {}
+    for group in sorted(groups):
+        queue = names.queue_for(group)
+        # RabbitMQ closes a channel on which it refused something.
+        channel = connection.channel()  # type: ignore[no-untyped-call]
+        try:
+            app.amqp.queues[queue](channel).declare()
+        except refusal.broker_errors(connection) as error:
+            if not settings.has_amqp_broker or not isinstance(error, connection.channel_errors):
+                raise ServiceUnavailable(
+                    f"the broker at {mask_passwords(settings.broker_url)} takes nothing: {refusal.in_words(error)}",
+                    "nothing was asked for; collect again then",
+                ) from None
+            refused[group] = f"the broker refuses queue {queue}: {refusal.in_words(error)}"
+            logger.error("group %s: %s", group, refused[group], extra={"group": group})
+        else:
+            channel.close()
+    return refused
 
 
 def _send(
@@ -179,15 +215,10 @@ def _send(
                     confirm_timeout=CONFIRM_TIMEOUT_S,
                     **message_options(request, settings),
                 )
-            except _broker_errors(connection) as error:
-                reason = f"the broker did not take the request: {error}; collect the device again"
-                undelivered.update(dict.fromkeys(undelivered, reason))
+            except refusal.broker_errors(connection) as error:
+                reason = f"the broker did not take the request: {refusal.in_words(error)}; collect the device again"
+                undelivered.update(dict.fromkeys(undelivered.keys() & {one.task_id for one in requests}, reason))
                 # Closing politely would wait for an answer which a blocked broker never gives.
                 connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
                 return
             undelivered.pop(request.task_id, None)
-
-
-def _broker_errors(connection: Connection) -> tuple[type[BaseException], ...]:
-    # A refused login or virtual host is a channel error to py-amqp.
-    return (OperationalError, *connection.connection_errors, *connection.channel_errors)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from devicevault.cli import examples, finish, pass_settings
-from devicevault.cli.console import console, print_json
+from devicevault.cli.console import console, errors, print_json
 from devicevault.errors import UsageError
 
 if TYPE_CHECKING:
+    from devicevault.dispatch import Dispatched
     from devicevault.inventory import Device
     from devicevault.settings import Settings
 
@@ -127,7 +129,7 @@ def _by_the_clock(devices: list[Device], settings: Settings, *, as_json: bool) -
 
     app.use(settings)
     with open_store(settings.database_url, migrate=True) as store:
-        run_id = dispatch(
+        run = dispatch(
             devices,
             settings=settings,
             store=store,
@@ -136,7 +138,8 @@ def _by_the_clock(devices: list[Device], settings: Settings, *, as_json: bool) -
             kind="scheduled",
             priority=names.PRIORITY_SCHEDULED,
         )
-        follow(store, run_id, settings, as_json=as_json)
+        _tell_what_was_not_taken(run)
+        follow(store, run.run_id, settings, as_json=as_json)
 
 
 def _through_workers(
@@ -149,10 +152,20 @@ def _through_workers(
 
     app.use(settings)
     with open_store(settings.database_url, migrate=True) as store:
-        run_id = dispatch(devices, settings=settings, store=store, app=app, asked_by=whoami())
+        run = dispatch(devices, settings=settings, store=store, app=app, asked_by=whoami())
+        _tell_what_was_not_taken(run)
         if wait:
-            follow(store, run_id, timeout_s=timeout_s, as_json=as_json)
-        elif as_json:
-            print_json({"run_id": run_id, "devices": [device.name for device in devices]})
-        else:
-            console().print(f"{len(devices)} queued; look at them with: devicevault runs {run_id[:8]}")
+            follow(store, run.run_id, timeout_s=timeout_s, as_json=as_json)
+            return
+    queued = len(devices) - len(run.not_taken)
+    if as_json:
+        print_json({"run_id": run.run_id, "devices": [device.name for device in devices], "queued": queued})
+    else:
+        console().print(f"{queued} queued; look at them with: devicevault runs {run.run_id[:8]}")
+    finish(failed=bool(run.not_taken))
+
+
+def _tell_what_was_not_taken(run: Dispatched) -> None:
+    """One line for each reason: the broker went away in the middle, or refuses one group's queue."""
+    for reason, count in Counter(run.not_taken.values()).items():
+        errors().print(f"{count} not asked for: {reason}")

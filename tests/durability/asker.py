@@ -99,7 +99,7 @@ class Asker:
     def _dispatch(self, devices: list[Device], priority: int) -> bool:
         try:
             with open_store(self._settings.database_url) as store:
-                run_id = dispatch(
+                run = dispatch(
                     devices,
                     settings=self._settings,
                     store=store,
@@ -113,5 +113,5 @@ class Asker:
         except Exception:  # noqa: BLE001 - told in the verdict; the faults go on
             self.surprises.append(traceback.format_exc())
             return False
-        self.accepted.append(Asked(run_id, tuple(device.name for device in devices)))
+        self.accepted.append(Asked(run.run_id, tuple(device.name for device in devices)))
         return True

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +11,11 @@ import pytest
 from devicevault import names
 from devicevault.celery_app import Application
 from devicevault.dispatch import INTERRUPTED, build_request, dispatch, queue_rows
-from devicevault.errors import ServiceUnavailable
 from devicevault.inventory import Device
 from devicevault.messages import CollectRequest
 from devicevault.settings import GroupSettings, Settings, SshSettings
 from devicevault.store import Store, open_store, reader
-from tests.servers import RabbitMQServer, free_port, redis_server, wait_until
+from tests.servers import RabbitMQServer
 
 #: A group of this module's own: another test's worker must not take these requests.
 GROUP = "dispatch-test"
@@ -74,7 +72,7 @@ def test_each_device_gets_one_row_and_one_message_of_the_same_task(broker_url: s
     app = application(settings)
     take_all(app, settings)
     devices = [device(f"sw{n}") for n in range(20)]
-    run_id = dispatch(devices, settings=settings, store=store, app=app, asked_by="ada")
+    run_id = dispatch(devices, settings=settings, store=store, app=app, asked_by="ada").run_id
     taken = take_all(app, settings)
     with store.reading() as session:
         rows = {row.task_id: row for row in reader.run_results(session, run_id)}
@@ -102,77 +100,6 @@ def test_a_persons_request_goes_ahead_of_the_schedules(broker_url: str, store: S
     ask("night-2", "scheduled", names.PRIORITY_SCHEDULED)
     ask("person", "manual", names.PRIORITY_PERSON)
     assert [request.device for request, _ in take_all(app, settings)] == ["person", "night-1", "night-2"]
-
-
-def test_a_broker_that_is_not_there_is_told_and_nothing_is_written(store: Store) -> None:
-    settings = Settings(broker_url=f"redis://user:hunter2@127.0.0.1:{free_port()}/0")
-    with pytest.raises(ServiceUnavailable) as caught:
-        dispatch([device("sw")], settings=settings, store=store, app=application(settings), asked_by="ada")
-    assert "the broker at redis://" in str(caught.value)
-    assert "hunter2" not in str(caught.value)
-    with store.reading() as session:
-        assert reader.device_states(session) == []
-
-
-@pytest.mark.services
-def test_requests_the_broker_did_not_take_end_as_failures_that_say_so(
-    redis: object, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("devicevault.dispatch.RETRY_POLICY", {"max_retries": 1, "interval_start": 0})
-    with redis_server(tmp_path) as broker:
-        settings = Settings(broker_url=broker.database_url(0))
-        app = application(settings)
-        send_task, sent = app.send_task, 0
-
-        def send_then_lose_the_broker(*arguments: Any, **options: Any) -> Any:
-            nonlocal sent
-            if sent == 3:
-                broker.kill()
-            sent += 1
-            return send_task(*arguments, **options)
-
-        monkeypatch.setattr(app, "send_task", send_then_lose_the_broker)
-        devices = [device(f"sw{n}") for n in range(10)]
-        run_id = dispatch(devices, settings=settings, store=store, app=app, asked_by="ada")
-    found = statuses(store, run_id)
-    assert sorted(found.values()) == ["failure"] * 7 + ["queued"] * 3
-    assert sent == 4, "after a refusal in spite of retries the rest would wait for nothing"
-    with store.reading() as session:
-        failed = [row for row in reader.run_results(session, run_id) if row.status == "failure"]
-    assert {row.error for row in failed} == {"internal"}
-    assert all("the broker did not take the request" in row.error_message for row in failed)
-
-
-@pytest.mark.services
-def test_a_broker_without_disk_to_spare_is_not_waited_for_for_ever(
-    rabbitmq: RabbitMQServer, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("devicevault.dispatch.CONFIRM_TIMEOUT_S", 0.5)
-    monkeypatch.setattr("devicevault.dispatch.RETRY_POLICY", {"max_retries": 1, "interval_start": 0})
-    settings = Settings(broker_url=rabbitmq.url)
-    rabbitmq.ctl("set_disk_free_limit", "mem_relative", "1000.0")
-    try:
-        wait_until(
-            lambda: "disk" in rabbitmq.ctl("eval", "rabbit_alarm:get_alarms()."), 20, or_say=lambda: "no disk alarm"
-        )
-        run_id = dispatch(
-            [device("sw1"), device("sw2")], settings=settings, store=store, app=application(settings), asked_by="ada"
-        )
-    finally:
-        rabbitmq.ctl("set_disk_free_limit", "50MB")
-        # The next test's messages would be held back as well.
-        alarms = ("eval", "rabbit_alarm:get_alarms().")
-        wait_until(lambda: "disk" not in rabbitmq.ctl(*alarms), 20, or_say=lambda: rabbitmq.ctl(*alarms))
-    assert statuses(store, run_id) == {"sw1": "failure", "sw2": "failure"}
-
-
-@pytest.mark.services
-def test_a_refused_login_is_told_in_words_without_the_password(rabbitmq: RabbitMQServer, store: Store) -> None:
-    settings = Settings(broker_url=rabbitmq.url.replace(":guest@", ":hunter2@"))
-    with pytest.raises(ServiceUnavailable) as caught:
-        dispatch([device("sw")], settings=settings, store=store, app=application(settings), asked_by="ada")
-    assert "ACCESS_REFUSED" in str(caught.value)
-    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.services
