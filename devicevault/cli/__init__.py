@@ -46,6 +46,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "show": LazyCommand("devicevault.cli.show:show", "A device's configuration, now or earlier."),
     "diff": LazyCommand("devicevault.cli.diff:diff", "What changed between two revisions of a device."),
     "accept": LazyCommand("devicevault.cli.accept:accept", "Take a suspect configuration as the right one."),
+    "hostkeys": LazyCommand("devicevault.cli.hostkeys:hostkeys", "The SSH host keys that devices are known by."),
     "deadletter": LazyCommand("devicevault.cli.deadletter:deadletter", "Results that could not be stored."),
     "devices": LazyCommand("devicevault.cli.devices:devices", "List and check the inventory."),
     "platforms": LazyCommand("devicevault.cli.platforms:platforms", "List and show the platforms known."),

@@ -39,19 +39,3 @@ def check(settings: Settings) -> None:
     with open_store(settings.database_url) as store:
         store.ping()
         console().print(f"{store.place}: answers, schema {schema.current(store.engine)}")
-
-
-@db.command("forget-host-key", short_help="Forget the host key of a device that was replaced.")
-@click.argument("device")
-@pass_settings
-def forget(settings: Settings, device: str) -> None:
-    """Forget the SSH host key pinned for DEVICE; the next collection pins the one it sees."""
-    from devicevault.store import open_store
-    from devicevault.store.devices import forget_host_key
-    from devicevault.store.reader import find_device
-
-    with open_store(settings.database_url) as store, store.session() as session:
-        found = find_device(session, device)
-        had_one = bool(found.host_key)
-        forget_host_key(session, found)
-    console().print(f"{found.name}: " + ("its host key is forgotten" if had_one else "no host key was pinned"))

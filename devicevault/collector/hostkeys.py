@@ -6,8 +6,6 @@ and sends it along with each request; a worker keeps nothing.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import shlex
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -15,6 +13,7 @@ from typing import Final, Literal
 import paramiko
 
 from devicevault.errors import HostKeyRefused
+from devicevault.host_key import described
 
 Policy = Literal["accept-new", "strict", "off"]
 
@@ -27,15 +26,6 @@ def written(key: paramiko.PKey) -> str:
     return f"{key.get_name()} {key.get_base64()}"
 
 
-def fingerprint(key: str) -> str:
-    """``SHA256:…`` of a key written ``type base64``, as ``ssh-keygen -l`` prints it."""
-    try:
-        blob = base64.b64decode(key.split()[1], validate=True)
-    except (IndexError, ValueError):
-        return "(unreadable)"
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-
-
 def check(seen: str, pinned: Sequence[str], policy: Policy, device: str = "DEVICE", jump: str = "") -> None:
     """Raises :class:`HostKeyRefused` unless ``seen`` may be talked to.
 
@@ -43,20 +33,19 @@ def check(seen: str, pinned: Sequence[str], policy: Policy, device: str = "DEVIC
     """
     if policy == "off" or _plain(seen) in map(_plain, pinned):
         return
-    key = f"{seen.split()[0]} {fingerprint(seen)}"
     remedy = f'[jumps.{jump}] host_key = ["{seen}"]' if jump else f"devicevault hostkeys accept {shlex.quote(device)}"
     whose = f"the host key of jump host {jump!r}" if jump else "the host key"
     if pinned:
-        expected = ", ".join(f"{key.split()[0]} {fingerprint(key)}" for key in pinned if key.strip())
+        expected = ", ".join(described(key) for key in pinned if key.strip())
         raise HostKeyRefused(
-            f"{whose} is {key}, but {expected} is expected",
+            f"{whose} is {described(seen)}, but {expected} is expected",
             "find out whether it was replaced or someone is in between; if the new key is right: " + remedy,
             seen,
         )
     if policy == "strict":
         never = "is not in its settings" if jump else "was never seen before and ssh.host_keys is strict"
         raise HostKeyRefused(
-            f"{whose}, {key}, {never}", f"compare it with the one it has; if it is right: {remedy}", seen
+            f"{whose}, {described(seen)}, {never}", f"compare it with the one it has; if it is right: {remedy}", seen
         )
 
 

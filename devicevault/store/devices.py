@@ -38,13 +38,6 @@ def pin_host_key(device: Device, row: DeviceBackupResult) -> None:
         device.host_key_seen_at = row.recorded_at
 
 
-def forget_host_key(session: Session, device: Device) -> None:
-    """Let the next session pin the key it sees."""
-    device.host_key = ""
-    device.host_key_seen_at = None
-    session.add(device)
-
-
 def note_newest(session: Session, device: Device, row: DeviceBackupResult) -> None:
     """Let the device point to this row where no newer request of it is known."""
     if _is_newer(session, row, device.latest_result_id):

@@ -19,6 +19,7 @@ from devicevault.errors import ConfigurationError, ServiceUnavailable, UsageErro
 from devicevault.messages import CollectFacts, CollectRequest, CollectResult, LogLine, Status
 from devicevault.store import (
     Store,
+    hostkeys,
     mark_lost,
     mark_undelivered,
     open_run,
@@ -28,7 +29,6 @@ from devicevault.store import (
     schema,
     write_results,
 )
-from devicevault.store.devices import forget_host_key
 from devicevault.store.engine import connect
 from devicevault.store.models import Base, CollectionRun, DeviceBackupResult, DeviceConfig, SealedOriginal
 from tests.results import artifact, at, request, result
@@ -393,10 +393,23 @@ class TestHostKeys:
     def test_a_forgotten_key_makes_room_for_the_next(self, store: Store) -> None:
         write_results(store, [collected(0, "a\n", host_key="ssh-ed25519 AAAA")])
         with store.session() as session:
-            forget_host_key(session, reader.find_device(session, "core-sw1"))
+            hostkeys.forget(session, reader.find_device(session, "core-sw1"))
         write_results(store, [collected(1, "a\n", host_key="ssh-ed25519 BBBB")])
         with store.reading() as session:
             assert reader.pinned_host_keys(session, ["core-sw1"]) == {"core-sw1": ("ssh-ed25519 BBBB",)}
+
+    def test_a_key_that_was_refused_waits_until_it_is_accepted(self, store: Store) -> None:
+        write_results(store, [collected(0, "a\n", host_key="ssh-ed25519 AAAA")])
+        met = [result(request(minutes=n), "failure", error="host_key", host_key=f"ssh-rsa {n}") for n in (1, 2)]
+        write_results(store, [*met, result(request(minutes=3), "failure", error="timeout")])
+        with store.session() as session:
+            (keys,) = hostkeys.host_keys(session, refused=True)
+            assert (keys.pinned, keys.refused, keys.refused_at) == ("ssh-ed25519 AAAA", "ssh-rsa 2", keys.refused_at)
+            hostkeys.accept(session, keys.device_id, keys.refused)
+        with store.reading() as session:
+            assert reader.pinned_host_keys(session, ["core-sw1"]) == {"core-sw1": ("ssh-rsa 2",)}
+            assert hostkeys.host_keys(session, groups=["default"], refused=True) == []
+            assert [keys.device for keys in hostkeys.host_keys(session, groups=["default"])] == ["core-sw1"]
 
 
 class TestAnswers:

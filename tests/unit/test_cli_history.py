@@ -264,11 +264,6 @@ class TestDatabase:
         assert f"answers, schema {schema.newest()}" in run("db", "check").stdout
         assert run("db", "upgrade").stdout == f"the database is at schema {schema.newest()}\n"
 
-    @pytest.mark.usefixtures("vault")
-    def test_a_host_key_can_be_forgotten(self, run: Run) -> None:
-        assert run("db", "forget-host-key", "core-sw1").stdout == "core-sw1: its host key is forgotten\n"
-        assert run("db", "forget-host-key", "core-sw1").stdout == "core-sw1: no host key was pinned\n"
-
     def test_commands_that_only_look_make_no_database(self, run: Run, tmp_path: Path) -> None:
         for arguments in (["status"], ["history", "x"], ["show", "x"], ["diff", "x"]):
             found = run(*arguments)
