@@ -31,3 +31,10 @@ class Device:
     algorithms: Literal["modern", "legacy"] | None = None
     #: Seconds one whole session may take; its group's setting where ``None``.
     deadline_s: float | None = None
+    #: Jump hosts and proxies on the way, in order; its group's setting where ``None``.
+    jump: tuple[str, ...] | None = None
+    transport: Literal["ssh", "telnet"] = "ssh"
+    #: Name of the credential for the console server in front of it, or empty.
+    console: str = ""
+    #: What the console server wants behind the login name, such as ``:port7``.
+    console_line: str = ""

@@ -21,6 +21,7 @@ FaultAt: TypeAlias = Callable[[str, str, str], Fault]
 
 #: Device names become file names, Redis keys and words on a command line.
 _NAME: Final = re.compile(r"[\w:][\w.:@+-]{0,199}")
+_LINE_MAX: Final = 64
 _SECRET_WORD: Final = re.compile(r"passw|passphrase|secret|private.?key|community", re.IGNORECASE)
 _SECRETS_BELONG: Final = 'secrets belong in credentials.toml; here stands: credential = "NAME"'
 
@@ -51,6 +52,16 @@ def _group(name: str, info: ValidationInfo) -> str:
 
 def _credential(name: str, info: ValidationInfo) -> str:
     return _known(info).check_credential(name)
+
+
+def _jump(name: str, info: ValidationInfo) -> str:
+    return _known(info).check_jump(name)
+
+
+def _console_line(text: str) -> str:
+    if not text.isprintable() or len(text) > _LINE_MAX:
+        raise Unfit(f"{text!r} can't be a console server's line", "what stands behind the login name, such as :port7")
+    return text
 
 
 def _as_list(value: Any) -> Any:
@@ -89,6 +100,8 @@ Name = Annotated[str, AfterValidator(checked_name)]
 Platform = Annotated[str, AfterValidator(_platform)]
 Group = Annotated[str, AfterValidator(_group)]
 Credential = Annotated[str, AfterValidator(_credential)]
+Jump = Annotated[str, AfterValidator(_jump)]
+ConsoleLine = Annotated[str, AfterValidator(_console_line)]
 Tag = Annotated[str, AfterValidator(_checked_tag)]
 
 
@@ -105,6 +118,9 @@ class GroupEntry(BaseModel):
     options: Annotated[dict[str, Any], AfterValidator(_checked_options)] = {}
     algorithms: Literal["modern", "legacy"] | None = None
     deadline_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    #: In order; an empty list goes straight where the group's settings would not.
+    jump: Annotated[list[Jump] | None, BeforeValidator(_as_list)] = None
+    console: Credential = ""
 
 
 class DefaultsEntry(GroupEntry):
@@ -118,6 +134,9 @@ class DeviceEntry(DefaultsEntry):
 
     address: Address = ""
     id: Name = ""
+    #: Here alone: no group and no default makes a password travel in the clear.
+    transport: Literal["ssh", "telnet"] = "ssh"
+    console_line: ConsoleLine = ""
 
 
 def faults_of(error: ValidationError, entry: type[BaseModel], fault_at: FaultAt) -> Iterator[Fault]:

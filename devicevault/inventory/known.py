@@ -15,13 +15,19 @@ class Known:
     """Platforms, credentials and groups there are; each check answers with the name or raises :class:`Unfit`."""
 
     def __init__(
-        self, platforms: Collection[str], credentials: Collection[str] | None, groups: Collection[str] | None
+        self,
+        platforms: Collection[str],
+        credentials: Collection[str] | None,
+        groups: Collection[str] | None,
+        jumps: Collection[str] = (),
     ) -> None:
         self.platforms = frozenset(platforms)
         #: ``None``: not known on this host, nothing is refused.
         self.credentials = None if credentials is None else frozenset(credentials)
         #: ``None``: every well-formed name will do.
         self.groups = None if groups is None else frozenset(groups) | {names.DEFAULT_GROUP}
+        #: Empty: not known on this host, nothing is refused.
+        self.jumps = frozenset(jumps)
         # A wrong name is often wrong on thousands of devices; the search for the nearest is slow.
         self._hint = functools.cache(self._search)
 
@@ -47,5 +53,13 @@ class Known:
             raise Unfit(f"unknown group {name!r}", self._hint("groups", name) or f"declare it: [groups.{name}]")
         return name
 
-    def _search(self, kind: Literal["platforms", "credentials", "groups"], name: str) -> str:
+    def check_jump(self, name: str) -> str:
+        if not names.is_group_name(name):
+            raise Unfit(f"{name!r} can't be a jump's name", "small letters and digits, with single - or _ between them")
+        if self.jumps and name not in self.jumps:
+            fix = self._hint("jumps", name) or f"add [jumps.{name}] to config.toml"
+            raise Unfit(f"unknown jump {name!r}", fix)
+        return name
+
+    def _search(self, kind: Literal["platforms", "credentials", "groups", "jumps"], name: str) -> str:
         return did_you_mean(name, sorted(getattr(self, kind) or ()))

@@ -46,7 +46,7 @@ def load_inventory(
         drafts, faults = read_columns(path, settings.inventory, platforms, credentials)
         tables = None
     else:
-        tables = read_tables(path, platforms, credentials, settings.groups)
+        tables = read_tables(path, platforms, credentials, settings.groups, settings.jumps)
         drafts, faults = tables.drafts, tables.faults
     faults += _faults_between(drafts, settings, credentials)
     if faults:
@@ -124,6 +124,10 @@ def _faults_alone(draft: Draft, settings: Settings, credentials: Collection[str]
             yield fault_at("credential", problem, f"name one, or add [credentials.{fallback}] to credentials.toml")
     if values.get("deadline_s") is not None:
         yield from _deadline_faults(draft, settings)
+    if values.get("console") and values.get("transport") == "telnet":
+        yield fault_at("console", "a console server over telnet asks for no login of its own", "leave console out")
+    if values.get("console_line") and not values.get("console"):
+        yield fault_at("console_line", "there is no console server", "add console: the credential it takes")
 
 
 def _deadline_faults(draft: Draft, settings: Settings) -> Iterator[Fault]:
@@ -160,7 +164,7 @@ def _device(draft: Draft, settings: Settings) -> Device:
         device_id=values.get("id", draft.name),
         address=values.get("address", draft.name),
         platform=values["platform"],
-        port=values.get("port", 22),
+        port=values.get("port", 23 if values.get("transport") == "telnet" else 22),
         group=group,
         credentials=tuple(values.get("credential") or (_fallback_credential(group, settings),)),
         enabled=values.get("enabled", True),
@@ -168,4 +172,8 @@ def _device(draft: Draft, settings: Settings) -> Device:
         options=values.get("options", {}),
         algorithms=values.get("algorithms"),
         deadline_s=values.get("deadline_s"),
+        jump=tuple(way) if (way := values.get("jump")) is not None else None,
+        transport=values.get("transport", "ssh"),
+        console=values.get("console", ""),
+        console_line=values.get("console_line", ""),
     )

@@ -35,7 +35,11 @@ class Tables:
 
 
 def read_tables(
-    path: Path, platforms: Collection[str], credentials: Collection[str] | None, groups: Collection[str]
+    path: Path,
+    platforms: Collection[str],
+    credentials: Collection[str] | None,
+    groups: Collection[str],
+    jumps: Collection[str] = (),
 ) -> Tables:
     """Every device of the file, and all that is wrong in it but for what shows only between devices.
 
@@ -44,7 +48,7 @@ def read_tables(
     """
     document = parse_toml(path, read_text(path, if_missing="create it, or set inventory.path"))
     reader = _TablesReader(document)
-    known = Known(platforms, credentials, {*groups, *filter(names.is_group_name, reader.tables("groups"))})
+    known = Known(platforms, credentials, {*groups, *filter(names.is_group_name, reader.tables("groups"))}, jumps)
     return reader.read(known)
 
 

@@ -8,8 +8,9 @@ line, and last by ``host_vars``. Dynamic inventories are programs: ``kind = "com
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
 
@@ -24,8 +25,8 @@ from devicevault.inventory.sources.mapping import Fields
 from devicevault.inventory.sources.table import FilledText, SourceTable
 from devicevault.inventory.sources.text import Record
 
-#: Names of Ansible's own variables that hold a secret; they are forgotten as soon as they are read.
-_SECRETS: Final = re.compile(r"pass|secret|token|vault|key", re.IGNORECASE)
+#: Names of variables that may hold a secret; they are forgotten as soon as they are read.
+_SECRETS: Final = re.compile(r"(?!devicevault_).*(pass|secret|token|vault|key)", re.IGNORECASE)
 _TEMPLATE: Final = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _YAML: Final = frozenset({".yml", ".yaml", ".json"})
 #: What Ansible passes over in a folder of inventories.
@@ -67,7 +68,9 @@ class AnsibleTable(SourceTable):
                 (read_yaml if _is_yaml(file, text) else read_ini)(text, groups)
             except SourceFailed as failed:
                 raise SourceFailed(f"{file}: {failed.problem}", failed.fix) from None
-        records = [_record(host, groups, place) for host in groups.hosts]
+        # Many hosts share the files of a few groups.
+        variables_in = functools.cache(read_variables)
+        records = [_record(host, groups, place, variables_in) for host in groups.hosts]
         return [record for record in records if self._is_wanted(record)]
 
     def _is_wanted(self, record: Record) -> bool:
@@ -91,17 +94,17 @@ def _is_yaml(file: Path, text: str) -> bool:
     return not file.suffix and re.search(r"^(---|\w+:\s*$)", text, re.MULTILINE) is not None
 
 
-def _record(host: str, groups: Groups, place: Path) -> Record:
+def _record(host: str, groups: Groups, place: Path, variables_in: Callable[[Path, str], Variables]) -> Record:
     """What all is known of a host, without its secrets."""
     order = groups.of_host(host)
     known: Variables = {}
     for group in order:
         known |= groups.variables.get(group, {})
     for group in order:
-        known |= read_variables(place / "group_vars", group)
+        known |= variables_in(place / "group_vars", group)
     known |= groups.hosts[host]
-    known |= read_variables(place / "host_vars", host)
-    known = {key: value for key, value in known.items() if not _SECRETS.search(key)}
+    known |= variables_in(place / "host_vars", host)
+    known = {key: value for key, value in known.items() if not _SECRETS.match(str(key))}
     known["inventory_hostname"] = host
     record = {key: _filled_in(value, known, _DEPTH) for key, value in known.items()}
     return {**record, "group_names": [group for group in order if group not in ("all", "ungrouped")]}

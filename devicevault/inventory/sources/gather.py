@@ -124,10 +124,10 @@ class _Asking:
 
     def _is_known_already(self) -> bool:
         kept = self._kept
-        if self._fresh or self._accepts or kept.digest != self._source.digest:
+        if self._fresh or self._accepts or not kept.is_answer:
             return False
-        age_s = time.time() - max(kept.answered_at, kept.failed_at)
-        return kept.is_answer and 0 <= age_s < self._source.table.cache_s
+        at, digest = (kept.failed_at, kept.failed_digest) if kept.failed_at else (kept.answered_at, kept.digest)
+        return digest == self._source.digest and 0 <= time.time() - at < self._source.table.cache_s
 
     def _judged(self, records: list[Record]) -> Answer:
         devices, faults = _tables(self._source, records)
@@ -151,7 +151,13 @@ class _Asking:
                 logging.DEBUG if self._fresh else logging.WARNING, "inventory: %s: %s", answer.label, answer.told
             )
         if self._kept.is_answer:
-            failed = replace(self._kept, failed_at=time.time(), problem=failure.problem, fix=failure.fix)
+            failed = replace(
+                self._kept,
+                failed_at=time.time(),
+                failed_digest=self._source.digest,
+                problem=failure.problem,
+                fix=failure.fix,
+            )
             _save(self._folder, self._source.name, failed)
         return answer
 

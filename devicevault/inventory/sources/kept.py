@@ -26,8 +26,9 @@ class Kept:
     answered_at: float = 0.0
     #: By name: the device's table in the inventory.
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: The last time the answer could not be used, if that is later; and why, and what to do.
+    #: The last time there was none to be used, if that is later; to which declaration, why, and what to do.
     failed_at: float = 0.0
+    failed_digest: str = ""
     problem: str = ""
     fix: str = ""
 

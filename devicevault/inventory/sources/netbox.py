@@ -72,13 +72,14 @@ class NetBoxTable(Access, SourceTable):
     def _list(self, endpoint: str, folder: Path, deadline: float) -> list[Record]:
         for _ in range(_READINGS):
             found: dict[Any, Record] = {}
-            count = 0
+            counts: set[int] = set()
             for page in self._pages(endpoint, folder, deadline):
-                count = page["count"]
+                counts.add(page["count"])
                 found.update((record.get("id"), record) for record in page["results"])
-            if len(found) == count:
+            # One that went while its page was passed moves another one to where we do not look any more.
+            if counts == {len(found)}:
                 return list(found.values())
-        raise SourceFailed(f"{endpoint} tells of {count} and gave {len(found)}: it changes while it is read")
+        raise SourceFailed(f"{endpoint} does not hold still: it told of {max(counts)} devices and gave {len(found)}")
 
     def _pages(self, endpoint: str, folder: Path, deadline: float) -> Iterator[dict[str, Any]]:
         base = f"{self.url.rstrip('/').removesuffix('/api')}/api/{endpoint.strip('/')}/"
