@@ -72,6 +72,10 @@ def test_list_as_json_holds_all_that_a_device_is(folder: Path) -> None:
         "options": {},
         "algorithms": None,
         "deadline_s": None,
+        "jump": None,
+        "transport": "ssh",
+        "console": "",
+        "console_line": "",
     }
 
 

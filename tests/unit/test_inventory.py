@@ -158,7 +158,7 @@ platform = ""
 
 def test_every_fault_is_found_in_one_pass(load: Load) -> None:
     found = faults_in(load, EVERYTHING_WRONG)
-    keys = "platform, port, credential, enabled, tags, options, algorithms, deadline_s"
+    keys = "platform, port, credential, enabled, tags, options, algorithms, deadline_s, jump, console"
     numbers = "four numbers from 0 to 255, without leading zeros"
     travel = "travel through the broker"
     names = "letters, digits and . : @ + - _ only, beginning with a letter or digit"
