@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from threading import Event
@@ -24,12 +24,14 @@ from devicevault.daemons.reload import Reloader
 from devicevault.daemons.rules import Rules
 from devicevault.daemons.service import Progress, Watchdog, notify_stopping, run_daemon, stop_on_signals
 from devicevault.daemons.status import LiveStatus
+from devicevault.messages import CollectResult
 from devicevault.names import CONSUMER_CLIENT
+from devicevault.outputs.background import Outputs
 from devicevault.outputs.metrics import Metrics
 from devicevault.outputs.metrics_server import MetricsServer
 from devicevault.outputs.sampler import Sampler
 from devicevault.settings import Settings, load_settings
-from devicevault.store import Store, open_store
+from devicevault.store import Store, WriteReport, open_store
 from devicevault.store.sweep import SWEEP_AT_ONCE, sweep
 from devicevault.store.upgrade import upgrade_store
 from devicevault.stream import ResultReader, connect_redis
@@ -147,6 +149,12 @@ def consume(settings: Settings) -> None:
     stop = stop_on_signals()
     progress = Progress()
     metrics = Metrics()
+    outputs = Outputs(settings)
+
+    def stored(results: Sequence[CollectResult], report: WriteReport) -> None:
+        metrics.stored(results, report)
+        outputs.stored(results, report)
+
     redis = connect_redis(settings.redis_url, CONSUMER_CLIENT)
     consumer = Consumer(
         lambda: open_newest(settings.database_url),
@@ -154,13 +162,14 @@ def consume(settings: Settings) -> None:
         Rules.from_settings(settings),
         stop=stop,
         progress=progress,
-        stored=metrics.stored,
+        stored=stored,
     )
     sampler = Sampler(metrics, settings)
 
     def renew(new: Settings) -> None:
         consumer.renew(Rules.from_settings(new))
         sampler.renew(new)
+        outputs.renew(new)
 
     def trouble() -> str:
         return consumer.trouble or (progress.age_s > STILL_AFTER_S and f"no progress for {progress.age_s:.0f} s") or ""
@@ -171,6 +180,7 @@ def consume(settings: Settings) -> None:
         contextlib.closing(redis),
         MetricsServer(settings.metrics.listen, metrics.registry, trouble),
         sampler,
+        outputs,
         reloader,
     ):
         consumer.run()
