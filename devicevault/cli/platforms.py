@@ -58,28 +58,61 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
 
 
 @platforms.command(
-    "try",
-    short_help="Try a page on a configuration in a file.",
-    epilog=examples("devicevault platforms try cisco_ios running-config.txt"),
+    short_help="Judge a page by a session or a configuration in a file.",
+    epilog=examples(
+        "devicevault platforms check core-sw1.toml                      a session kept by try --capture",
+        "devicevault platforms check running-config.txt --platform cisco_ios",
+    ),
 )
-@click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--platform", "-p", "name", metavar="NAME", default="", help="The page; the recorded one otherwise.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
-def try_(settings: Settings, name: str, file: Path) -> None:
-    """Try a page on a configuration in a file: tell whether it is whole, and print it as it would be kept."""
-    # Late: the rules are not needed to list pages.
-    from devicevault.collector.completeness import judge
-    from devicevault.collector.normalise import normalise
-    from devicevault.collector.text import decode
+def check(settings: Settings, file: Path, name: str, as_json: bool) -> None:
+    """Judge a page by a session in a file: whether a collection would be a success, and what it would keep.
 
-    page = _page(settings, name)
-    text = decode(file.read_bytes()).replace("\r\n", "\n")
-    proof = judge(page, text)
-    normalised = normalise(page, text)
-    click.echo(normalised.text, nl=False)
-    twice = "reading it twice is left to a session" if page.complete.read_twice else ""
-    told = ", ".join(filter(None, (proof, twice, f"secrets hidden: {normalised.redacted}")))
-    click.echo(f"whole: {told}", err=True)
+    FILE is a recorded session (TOML), as `devicevault platforms try --capture` writes it and docs/platform-pages.md
+    describes, or a plain configuration; then the page has to be named. A recorded session is also cut at 20 places,
+    to see whether the page finds each of them out. The exit code is 1 when one does not pass.
+    """
+    from devicevault.cli.trials import check_recording, check_text
+
+    if file.suffix == ".toml":
+        check_recording(Platforms.load(settings.platforms_dir), file, name, as_json=as_json)
+    elif name:
+        check_text(_page(settings, name), file)
+    else:
+        raise UsageError(f"{file.name} does not say which platform it is of", "add --platform NAME")
+
+
+@platforms.command(
+    "try",
+    short_help="Try a page on a device; nothing is stored.",
+    epilog=examples(
+        "devicevault platforms try core-sw1",
+        "devicevault platforms try core-sw1 --platform cisco_xr",
+        "devicevault platforms try core-sw1 --capture core-sw1.toml",
+    ),
+)
+@click.argument("device")
+@click.option("--platform", "-p", "name", metavar="NAME", default="", help="Another page than the inventory's.")
+@click.option(
+    "--capture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep the session in this file, secrets hidden.",
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@pass_settings
+def try_(settings: Settings, device: str, name: str, capture: Path | None, as_json: bool) -> None:
+    """Try a page on a device of the inventory, from this host and in one session. Nothing is stored.
+
+    Shows the prompt, the time and size of each command's answer, what was left out and hidden, and whether the
+    configuration was whole. The exit code is 1 when it was not.
+    """
+    from devicevault.cli.trials import try_one
+
+    try_one(settings, device, name, capture, as_json=as_json)
 
 
 def _page(settings: Settings, name: str) -> Platform:

@@ -98,7 +98,8 @@ class Redaction:
     """A text while its secrets are being hidden, rule by rule."""
 
     def __init__(self, text: str) -> None:
-        self._scan = Scan(text.replace(_MARK, ""))
+        # A text that was redacted before, such as a recording, stays as it is.
+        self._scan = Scan(text.replace(_MARK, "").replace(PLACEHOLDER, _MARK))
         #: How many secrets are hidden so far.
         self.hidden = 0
 

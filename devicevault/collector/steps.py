@@ -54,6 +54,11 @@ class Steps:
         """From now on these texts are masked."""
         self._secrets = sorted({*self._secrets, *filter(None, secrets)}, key=len, reverse=True)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is masked, longest first."""
+        return tuple(self._secrets)
+
     def masked(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)

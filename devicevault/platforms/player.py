@@ -19,8 +19,8 @@ class Player:
     page: Platform
     password: str = ""
     enable: str = ""
-    #: Cuts the configuration between two lines, at another place each time.
-    cut: bool = False
+    #: Of the configuration's lines, only such a share is shown: each in turn, as often as it is asked for.
+    cuts: tuple[float, ...] = ()
     #: How often each command was asked, and everything that was typed.
     asked: Counter[str] = field(default_factory=Counter)
     typed: list[str] = field(default_factory=list)
@@ -29,10 +29,11 @@ class Player:
         """The answer to a command this time; None where the device does not know it."""
         self.asked[command] += 1
         answer = self.recording.answer(command, self.asked[command], self.page)
-        if answer is not None and self.cut and command in self._reading():
-            lines = answer.splitlines(keepends=True)
-            return "".join(lines[: len(lines) * (3 + self.asked[command] % 5) // 8])
-        return answer
+        if answer is None or not self.cuts or command not in self._reading():
+            return answer
+        share = self.cuts[(self.asked[command] - 1) % len(self.cuts)]
+        lines = answer.rstrip().splitlines(keepends=True)
+        return "".join(lines[: int(len(lines) * share)])
 
     def _reading(self) -> set[str]:
         mark = self.page.complete.mark_with

@@ -21,6 +21,9 @@ _CHOICE: Final = re.compile(r"\{\{((?:(?!\}\}|\|\|)[\s\S])*)\|\|((?:(?!\}\})[\s\
 _SAME: Final = re.compile(r"\{\{same as ([^\n]+?)\}\}")
 _COUNT: Final = re.compile(r"\{\{count( [+-]\d+)?\}\}")
 
+#: A captured device's error text is an answer like any other; it stands in the beginning.
+_ERROR_CHARACTERS: Final = 300
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -130,8 +133,11 @@ class Recording(_Part):
 
     def artifact_command(self, page: Platform, number: int = 0) -> str | None:
         """The first command of the page's artifact that this device knows."""
-        commands = page.artifacts[number].commands
-        return next((command for command in commands if command in self.answers), None)
+        return next((command for command in page.artifacts[number].commands if self._knows(command, page)), None)
+
+    def _knows(self, command: str, page: Platform) -> bool:
+        head = self.answers.get(command, "").lstrip("\n")[:_ERROR_CHARACTERS]
+        return command in self.answers and not any(error.search(head) for error in page.errors)
 
     def _other(self, command: str) -> str:
         return self.answers[command]

@@ -33,11 +33,11 @@ def recording(name: str) -> Recording:
     return Recording.load(FOLDER / f"{name}.toml")
 
 
-def played(name: str, *, cut: bool = False) -> PlayedDevice:
+def played(name: str, *cuts: float) -> PlayedDevice:
     record = recording(name)
     page = PLATFORMS.get(record.platform)
     enable = "open sesame" if record.enable_asks else ""
-    return PlayedDevice(name, page.name, enable=enable, player=Player(record, page, cut=cut))
+    return PlayedDevice(name, page.name, enable=enable, player=Player(record, page, cuts=cuts))
 
 
 @pytest.fixture(autouse=True)
@@ -113,9 +113,12 @@ def test_a_configuration_of_this_kind_that_is_cut_is_none(name: str) -> None:
     whole = normalise(page, clean(printed, echo=""))
     proven = prove(name, printed, whole)
     end = len(printed.rstrip())
-    for at in {end * number // CUTS for number in range(CUTS)} | {end - 1}:
+    line_ends = [at + 1 for at, sign in enumerate(printed[:end]) if sign == "\n"]
+    somewhere = {end * number // CUTS for number in range(CUTS)} | {end - 1}
+    between_lines = {line_ends[len(line_ends) * number // CUTS] for number in range(CUTS)} | {line_ends[-1]}
+    for at in sorted(somewhere | between_lines):
         try:
-            taken = prove(name, printed[:at] + "\n", whole)
+            taken = prove(name, printed[:at], whole)
         except CollectionError:
             continue
         assert taken.comparable == proven.comparable, f"cut at {at} of {end}: {printed[max(0, at - 60) : at]!r}"
@@ -123,7 +126,7 @@ def test_a_configuration_of_this_kind_that_is_cut_is_none(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cut_answer_is_a_failure(name: str, tmp_path: Path) -> None:
-    [result] = readings(played(name, cut=True), tmp_path, 1)
+    [result] = readings(played(name, 0.6, 0.4, 0.8), tmp_path, 1)
     assert result.status == Status.FAILURE
     assert result.error in ("truncated", "rejected", "empty")
     assert result.artifacts == ()

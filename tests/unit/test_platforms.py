@@ -170,14 +170,89 @@ def test_show_of_an_unknown_platform_is_a_usage_error(tmp_path: Path) -> None:
     assert "did you mean 'cisco_ios'" in err
 
 
-def test_try_tells_whether_a_file_is_whole_and_shows_it_without_secrets(tmp_path: Path) -> None:
+def test_check_tells_whether_a_file_is_whole_and_shows_it_without_secrets(tmp_path: Path) -> None:
     file = tmp_path / "r1.txt"
     file.write_bytes(b"version 17.9\r\nhostname r1\r\nenable secret 9 cAnArY\r\nend\r\n")
-    code, out, err = devicevault(tmp_path, "try", "cisco_ios", str(file))
+    code, out, err = devicevault(tmp_path, "check", str(file), "--platform", "cisco_ios")
     assert (code, out) == (0, "version 17.9\nhostname r1\nenable secret 9 <secret hidden>\nend\n")
     assert "secrets hidden: 1" in err
     file.write_bytes(b"version 17.9\nhostname r1\nenable secret 9 cAnArY\n")
-    code, out, err = devicevault(tmp_path, "try", "cisco_ios", str(file))
+    code, out, err = devicevault(tmp_path, "check", str(file), "--platform", "cisco_ios")
     assert (code, out) == (ExitCode.DEVICES_FAILED, "")
     assert "it does not end with 'end'" in err
     assert "cAnArY" not in err
+
+
+def test_check_of_a_configuration_needs_the_page_named(tmp_path: Path) -> None:
+    file = tmp_path / "r1.txt"
+    file.write_text("end\n")
+    code, _, err = devicevault(tmp_path, "check", str(file))
+    assert code == ExitCode.USAGE
+    assert "r1.txt does not say which platform it is of; add --platform NAME" in err
+
+
+RECORDING = """\
+platform = "cisco_ios"
+prompt = "r1#"
+[answers]
+"terminal length 0" = ""
+"terminal width 0" = ""
+"show running-config" = '''
+Building configuration...
+version 17.9
+hostname r1
+enable secret 9 cAnArY
+end
+'''
+"show version" = "Cisco IOS Software, Version 17.9.4, RELEASE\\n"
+[expect]
+version = "17.9.4"
+secrets = ["cAnArY"]
+"""
+
+
+def test_check_judges_a_page_by_a_recorded_session(tmp_path: Path) -> None:
+    (tmp_path / "r1.toml").write_text(RECORDING)
+    code, out, _ = devicevault(tmp_path, "check", str(tmp_path / "r1.toml"))
+    assert code == ExitCode.DONE, out
+    assert "running: whole: ends with 'end'; 4 lines" in out
+    assert "    Building configuration..." in out
+    assert "    enable secret 9 <secret hidden>" in out
+    assert "facts: version 17.9.4" in out
+    assert "cut at 20 places, it was never taken for whole" in out
+    code, out, _ = devicevault(tmp_path, "check", str(tmp_path / "r1.toml"), "--json")
+    judged = json.loads(out)
+    assert (code, judged["whole"], judged["complaints"]) == (ExitCode.DONE, True, [])
+
+
+def test_check_tells_what_a_page_does_not_bring(tmp_path: Path) -> None:
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "own.toml").write_text(
+        """\
+title = "Own"
+[session]
+prompt = 'r1# ?'
+[[artifacts]]
+commands = ["show running-config"]
+[complete]
+must_have = ['^version']
+ends_with = '\\w\\Z'
+"""
+    )
+    file = tmp_path / "r1.toml"
+    file.write_text(RECORDING.replace("secret 9", "hash"))
+    code, out, _ = devicevault(tmp_path, "check", str(file), "--platform", "own", "--json")
+    complaints = json.loads(out)["complaints"]
+    assert code == ExitCode.DEVICES_FAILED
+    assert "the secret 'cAnArY' is shown" in complaints
+    assert "the version is '17.9.4', and nothing was found" in complaints
+    assert "cut at 50% of the configuration, it was taken for whole" in complaints
+
+
+def test_a_broken_recording_is_told_at_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "r1.toml"
+    file.write_text(RECORDING.replace("prompt", "promt"))
+    code, _, err = devicevault(tmp_path, "check", str(file))
+    assert code == ExitCode.CONFIGURATION
+    assert "r1.toml:2: promt: Extra inputs are not permitted" in err

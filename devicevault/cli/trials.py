@@ -1,0 +1,175 @@
+"""Trials of platform pages: what was typed, what came, what a collection would make of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from devicevault.cli import finish
+from devicevault.cli.console import console, errors, print_json, say
+from devicevault.cli.trial_view import print_trial, summary
+from devicevault.collector.access import Access
+from devicevault.collector.capture import captured
+from devicevault.collector.collect import CollectorContext, Findings
+from devicevault.collector.completeness import judge
+from devicevault.collector.deadline import Limit
+from devicevault.collector.normalise import normalise
+from devicevault.collector.seal import Sealer
+from devicevault.collector.steps import Steps
+from devicevault.collector.text import decode
+from devicevault.collector.trial import (
+    CUTS,
+    Trial,
+    Watch,
+    try_recording,
+    try_session,
+    unnoticed_cuts,
+)
+from devicevault.credentials import CredentialStore
+from devicevault.dispatch import Run, build_request
+from devicevault.errors import ConfigurationError, PlatformUnknown, ServiceUnavailable, UsageError
+from devicevault.inventory import Device, load_inventory
+from devicevault.messages import CollectRequest
+from devicevault.platforms import Platforms
+from devicevault.platforms.page import Platform
+from devicevault.platforms.recording import Expected, Recording
+from devicevault.platforms.written import written
+from devicevault.settings import Settings
+
+#: Seconds a played session may take; it takes none.
+LIMIT_S: Final = 600.0
+
+
+def try_one(settings: Settings, name: str, platform: str, capture: Path | None, *, as_json: bool) -> None:
+    """Tries the page on a device of the inventory, and exits with 1 when no collection would come of it."""
+    platforms = Platforms.load(settings.platforms_dir)
+    device, *others = load_inventory(settings, platforms.names(), None).select([name])
+    if others:
+        raise UsageError(f"{name} is {1 + len(others)} devices", "try one of them")
+    page = named_page(platforms, platform or device.platform)
+    if page.kind == "noop":
+        raise UsageError(f"{page.name} is no device", "try a device of another platform")
+    with errors().status(f"trying {device.name}"):
+        trial, secrets = _try(device, page, platforms, settings)
+    if capture and trial.watch.exchanges:
+        write_private(capture, written(captured(trial, secrets)))
+    if as_json:
+        print_json(summary(trial))
+    else:
+        print_trial(trial)
+        if capture:
+            kept = "kept in" if trial.watch.exchanges else "no session to keep in"
+            say(console(), f"{kept} {capture}; look at it before you give it to others")
+    finish(failed=not trial.is_whole)
+
+
+def check_recording(platforms: Platforms, file: Path, platform: str, *, as_json: bool) -> None:
+    """Judges a page by a recorded session, and exits with 1 when it does not pass."""
+    recording = Recording.load(file)
+    page = named_page(platforms, platform or recording.platform)
+    request = _request(file.stem, page.name)
+    trial = try_recording(recording, page, request)
+    complaints = list(unmet(recording.expect, trial))
+    if trial.is_whole:
+        complaints += [
+            f"cut at {share:.0%} of the configuration, it was taken for whole"
+            for share in unnoticed_cuts(recording, trial, request)
+        ]
+    if as_json:
+        print_json({**summary(trial), "complaints": complaints})
+    else:
+        print_trial(trial, timed=False)
+        for complaint in complaints:
+            say(console(), f"not as it should be: {complaint}", "bold red")
+        if not complaints and trial.is_whole:
+            say(console(), f"cut at {CUTS} places, it was never taken for whole", "green")
+    finish(failed=bool(complaints) or not trial.is_whole)
+
+
+def check_text(page: Platform, file: Path) -> None:
+    """Judges a configuration in a file, and prints it as it would be kept. Raises what a session would."""
+    text = decode(file.read_bytes()).replace("\r\n", "\n")
+    proof = judge(page, text)
+    normalised = normalise(page, text)
+    click.echo(normalised.text, nl=False)
+    again = "reading it twice is left to a session" if page.complete.read_twice else ""
+    told = ", ".join(filter(None, (proof, again, f"secrets hidden: {normalised.redacted}")))
+    click.echo(f"whole: {told}", err=True)
+
+
+def named_page(platforms: Platforms, name: str) -> Platform:
+    """The page of this name. Raises :class:`~devicevault.errors.UsageError`, naming the nearest one."""
+    try:
+        return platforms.get(name)
+    except PlatformUnknown as error:
+        raise UsageError(error.problem, error.fix) from None
+
+
+def unmet(expected: Expected, trial: Trial) -> Iterator[str]:
+    """What a recording expects and its trial did not bring."""
+    told = "\n".join(reading.normalised.text for reading in trial.readings)
+    yield from (f"the secret {secret!r} is shown" for secret in expected.secrets if secret in told)
+    yield from (f"{text!r} is missing" for text in expected.shown if text not in told)
+    for name in ("model", "version", "serial"):
+        wanted, found = getattr(expected, name), getattr(trial.facts, name)
+        if wanted and wanted != found:
+            yield f"the {name} is {wanted!r}, and {repr(found) if found else 'nothing'} was found"
+    brought = tuple(reading.source.name for reading in trial.readings)
+    if brought != expected.artifacts:
+        yield f"{', '.join(expected.artifacts)} expected, {', '.join(brought) or 'nothing'} brought"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Writes a file that only its owner may read. Raises :class:`~devicevault.errors.UsageError` where it can't."""
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{path} can't be written: {error.strerror}", "name another file") from None
+
+
+def _request(device: str, platform: str) -> CollectRequest:
+    return CollectRequest(
+        task_id=str(uuid.uuid4()),
+        device_id=device,
+        device=device,
+        platform=platform,
+        requested_at=datetime.now(UTC),
+        deadline_s=LIMIT_S,
+    )
+
+
+def _try(device: Device, page: Platform, platforms: Platforms, settings: Settings) -> tuple[Trial, tuple[str, ...]]:
+    """One session on a device, and the session's own secrets.
+
+    Raises :class:`~devicevault.errors.ConfigurationError` when this host lacks a worker's credentials.
+    """
+    # Without a handler, Python would print the collector's warnings between the lines; the trial tells them anyway.
+    logging.getLogger("devicevault").addHandler(logging.NullHandler())
+    # Nothing is sealed, so no vault key is needed.
+    context = CollectorContext(settings, CredentialStore.load(settings.credentials_file), platforms, Sealer((), b""))
+    run = Run("", "", "trial", datetime.now(UTC))
+    request = build_request(device, run, settings, host_keys=_pinned(device, settings))
+    watch = Watch()
+    steps = Steps(request, onlooker=watch)
+    access = Access(request, context, steps, Findings(address=request.address))
+    with Limit(request.deadline_s) as limit:
+        return try_session(access.session(page, limit), page, steps, watch), steps.secrets
+
+
+def _pinned(device: Device, settings: Settings) -> tuple[str, ...]:
+    """The device's host keys, where this host has the vault's database."""
+    from devicevault.store import open_store, reader
+
+    try:
+        with open_store(settings.database_url) as store, store.reading() as session:
+            return reader.pinned_host_keys(session, [device.device_id]).get(device.device_id, ())
+    except (ConfigurationError, ServiceUnavailable):
+        return ()
