@@ -64,7 +64,7 @@ def show(
     if as_json:
         print_json(asdict(wanted))
     else:
-        _write(wanted.text.encode())
+        write_bytes(wanted.text.encode())
 
 
 def _show_suspect(settings: Settings, device: str, artifact: str, *, as_json: bool) -> None:
@@ -78,7 +78,7 @@ def _show_suspect(settings: Settings, device: str, artifact: str, *, as_json: bo
         del values["sealed"]
         print_json(values)
     else:
-        _write(wanted.text.encode())
+        write_bytes(wanted.text.encode())
 
 
 def _show_original(
@@ -86,6 +86,7 @@ def _show_original(
 ) -> None:
     if as_json:
         raise UsageError("--original is bytes, not JSON", "leave --json out")
+    from devicevault.cli.opening import opened
     from devicevault.collector.seal import Opener
     from devicevault.store import open_store
     from devicevault.store.reader import find_device, main_artifact, original
@@ -93,10 +94,12 @@ def _show_original(
     with open_store(settings.database_url) as store, store.reading() as session:
         found = find_device(session, device)
         kept = original(session, found, artifact=artifact or main_artifact(session, found), number=number, at=at)
-    _write(Opener.from_settings(settings).open(kept.sealed, kept.key_id))
+    what = f"{kept.artifact} revision {kept.revision} of {found.name}"
+    opener = Opener.from_settings(settings)
+    write_bytes(opened(opener, kept.sealed, kept.key_id, device=found.name, what=what))
 
 
-def _write(data: bytes) -> None:
+def write_bytes(data: bytes) -> None:
     """Byte for byte into a file or a pipe; on a terminal without its control characters doing their work."""
     if sys.stdout.isatty():
         with paged():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -45,6 +46,17 @@ def search(store: Store, looked_through: Sequence[State], matcher: Matcher) -> I
         lines = by_config.get(state.config_id)
         if lines:
             yield Found(state, lines)
+
+
+def texts_of(store: Store, states: Sequence[State]) -> Iterator[tuple[State, bytes]]:
+    """Each revision with its text in UTF-8, in no order."""
+    by_config: dict[int, list[State]] = {}
+    for state in states:
+        by_config.setdefault(state.config_id, []).append(state)
+    for texts in _texts(store, list(chunks(sorted(by_config), AT_ONCE))):
+        for config_id, compressed in texts:
+            text = zlib.decompress(compressed)
+            yield from ((state, text) for state in by_config[config_id])
 
 
 def _by_config(store: Store, config_ids: Sequence[int], matcher: Matcher) -> dict[int, Lines]:
