@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import Counter, defaultdict
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 EVERY_S: Final = {"redis": 15.0, "broker": 15.0, "database": 60.0}
 #: Seconds before a source that could not be asked is asked again.
 AGAIN_S: Final = 5.0
+#: Seconds after which an inventory is read again whose devices other systems know; theirs change without a reload.
+INVENTORY_S: Final = 300.0
 
 
 class Sampler:
@@ -42,7 +45,10 @@ class Sampler:
     def __init__(self, metrics: Metrics, settings: Settings) -> None:
         self._metrics = metrics
         self._settings = settings
-        self._inventory = inventory_of(settings)
+        self._inventory: Inventory | None = None
+        #: The settings it was read by; others mean another one.
+        self._inventory_settings: Settings | None = None
+        self._inventory_due_at = 0.0
         self._seen_groups: set[str] = set()
         self._troubles: dict[str, str] = {}
         self._failures: Counter[str] = Counter()
@@ -53,7 +59,6 @@ class Sampler:
     def renew(self, settings: Settings) -> None:
         """Look anew, by these settings and the inventory they name."""
         self._settings = settings
-        self._inventory = inventory_of(settings)
         self._wake.set()
 
     def __enter__(self) -> Sampler:
@@ -126,15 +131,27 @@ class Sampler:
 
     def _broker(self) -> Sample:
         groups = {names.DEFAULT_GROUP, *self._settings.groups, *self._seen_groups}
-        if self._inventory is not None:
-            groups.update(device.group for device in self._inventory)
+        groups.update(device.group for device in self._current_inventory() or ())
         waiting = waiting_requests(self._settings, [names.queue_for(group) for group in sorted(groups)])
         return {"devicevault_queue_depth": {(group,): waiting[names.queue_for(group)] for group in groups}}
 
     def _database(self) -> Sample:
         with open_store(self._settings.database_url) as store, store.reading() as session:
             known, waiting = freshness(session), requests_waiting(session)
-        return {"devicevault_requests_waiting": {(): waiting}, **fleet(known, self._inventory, datetime.now(UTC))}
+        inventory = self._current_inventory()
+        return {"devicevault_requests_waiting": {(): waiting}, **fleet(known, inventory, datetime.now(UTC))}
+
+    def _current_inventory(self) -> Inventory | None:
+        """The inventory, read where nobody waits for it: its sources may take their time."""
+        settings, is_other = self._settings, self._inventory_settings is not self._settings
+        if is_other or time.monotonic() >= self._inventory_due_at:
+            found = inventory_of(settings)
+            if found is not None or is_other:
+                self._inventory = found
+            self._inventory_settings = settings
+            may_change = found is None or found.sources
+            self._inventory_due_at = time.monotonic() + (INVENTORY_S if may_change else math.inf)
+        return self._inventory
 
 
 def fleet(

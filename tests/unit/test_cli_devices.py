@@ -136,3 +136,73 @@ def test_the_samples_are_right_as_they_are_and_with_their_examples_switched_on(t
         inventory = load_inventory(settings, Platforms.load(None).names(), store.names() or None)
     assert store.names() == ("default", "dmz", "branch")
     assert [device.name for device in inventory] == ["core-sw1", "edge-fw1", "old-sw7"]
+
+
+SOURCED = INVENTORY + '[sources.list]\nkind = "file"\npath = "list.json"\n'
+
+
+def write_list(folder: Path, *names: str, platform: str = "linux") -> None:
+    (folder / "list.json").write_text(json.dumps([{"name": name, "platform": platform} for name in names]))
+
+
+@pytest.fixture
+def sourced(folder: Path) -> Path:
+    """A folder whose inventory has a source with eight devices, which was read once."""
+    (folder / "devices.toml").write_text(SOURCED)
+    with (folder / "config.toml").open("a") as config:
+        config.write(f'kept_dir = "{folder}/kept"\n')
+    write_list(folder, *"abcdefgh")
+    result = run(folder, "check")
+    assert result.exit_code == ExitCode.DONE, result.output
+    assert "10 devices, no fault" in result.stdout
+    assert "source list: 8 devices, answered just now" in result.stdout
+    return folder
+
+
+def test_check_asks_the_sources_anew_and_tells_one_that_is_away(sourced: Path) -> None:
+    (sourced / "list.json").unlink()
+    result = run(sourced, "check")
+    assert result.exit_code == ExitCode.UNAVAILABLE
+    assert "10 devices, no fault" in result.stdout
+    assert "warning: source list: " in result.stderr
+    assert "can't be read: No such file or directory; its last good answer, of 20" in result.stderr
+    report = run(sourced, "check", "--json")
+    assert report.exit_code == ExitCode.UNAVAILABLE
+    (source,) = json.loads(report.stdout)["sources"]
+    assert (source["source"], source["devices"]) == ("list", 8)
+    assert "No such file" in source["trouble"]
+    assert len(json.loads(run(sourced, "list", "--json").stdout)) == 10
+
+
+def test_check_tells_the_faults_in_what_a_source_says(sourced: Path) -> None:
+    write_list(sourced, *"abcdefgh", "i i")
+    result = run(sourced, "check")
+    assert result.exit_code == ExitCode.CONFIGURATION
+    assert "error: sources.list: \"i i\": 'i i' can't be a device's name" in result.stderr
+    assert "source list: 8 devices" in result.stdout
+
+
+def test_an_inventory_that_was_never_complete_is_a_service_that_is_away(folder: Path) -> None:
+    (folder / "devices.toml").write_text(SOURCED)
+    with (folder / "config.toml").open("a") as config:
+        config.write(f'kept_dir = "{folder}/kept"\n')
+    for command in ("check", "list"):
+        result = run(folder, command)
+        assert result.exit_code == ExitCode.UNAVAILABLE
+        assert "sources.list: " in result.stderr
+        assert "nothing is kept from earlier" in result.stderr
+
+
+def test_a_source_that_lost_much_waits_for_a_person(sourced: Path) -> None:
+    write_list(sourced, "a")
+    refused = run(sourced, "check")
+    assert refused.exit_code == ExitCode.UNAVAILABLE
+    assert "it tells of 1 device, and told of 8" in refused.stderr
+    assert "if that is right: devicevault devices accept list" in refused.stderr
+    wrong = run(sourced, "accept", "lst")
+    assert wrong.exit_code == ExitCode.USAGE
+    assert "the inventory has no source 'lst'; did you mean 'list'?" in wrong.stderr
+    accepted = run(sourced, "accept", "list")
+    assert accepted.exit_code == ExitCode.DONE, accepted.output
+    assert "source list: 1 device, answered just now" in accepted.stdout
+    assert "3 devices, no fault" in run(sourced, "check").stdout

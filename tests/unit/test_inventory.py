@@ -355,3 +355,13 @@ def test_a_choice_of_nothing_is_told(inventory: Inventory, asked: dict[str, Any]
     with pytest.raises(UsageError) as caught:
         inventory.select(**asked)
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("asked", "narrower"), [({"names": ("a",)}, "the devices named"), ({"groups": ("g",)}, "--group")]
+)
+def test_all_and_less_than_all_do_not_go_together(load: Load, asked: dict[str, tuple[str, ...]], narrower: str) -> None:
+    inventory = load('[defaults]\nplatform = "linux"\n[groups.g]\n[devices.a]\n[devices.b]\ngroup = "g"\n')
+    with pytest.raises(UsageError, match=f"--all and {narrower} do not go together; leave one of the two out"):
+        inventory.select(**asked, everything=True)
+    assert len(inventory.select(everything=True)) == 2
