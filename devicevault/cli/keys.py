@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from devicevault.cli import pass_settings
 from devicevault.cli.console import console, print_json, print_table, say, table
+from devicevault.cli.key_changes import CHANGES
 from devicevault.errors import ConfigurationError
 from devicevault.settings import Settings
-from devicevault.vault_keys import DIGEST, PRIVATE, PUBLIC, KeyKind, can_seal, create_keys, key_id, read_key
+from devicevault.vault_keys import (
+    DIGEST,
+    PRIVATE,
+    PUBLIC,
+    KeyKind,
+    can_seal,
+    create_keys,
+    key_id,
+    read_keys,
+    read_retired,
+)
+
+if TYPE_CHECKING:
+    from devicevault.collector.seal import Opener
 
 
 @click.group()
 def keys() -> None:
-    """Make and show the vault's keys.
+    """Make and show the vault's keys, and change who can open originals.
 
     Originals are sealed with vault.pub by the workers, and can be opened only where vault.key is.
     """
+
+
+for command in CHANGES:
+    keys.add_command(command)
 
 
 @keys.command(short_help="Make the three keys, once.")
@@ -42,19 +61,48 @@ def create(settings: Settings, if_missing: bool) -> None:
     )
 
 
-@keys.command(short_help="Show which keys are on this host.")
+@keys.command(short_help="Show which keys are on this host, and what they open.")
+@click.option("--originals", "with_originals", is_flag=True, help="Also how many stored originals each key opens.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
-def show(settings: Settings, as_json: bool) -> None:
+def show(settings: Settings, with_originals: bool, as_json: bool) -> None:
     """Show which keys are on this host; the keys themselves are never printed."""
-    rows = [_described(path, kind) for path, kind in _files(settings)]
+    rows = [row for path, kind in _files(settings) for row in _described(path, kind)]
+    counts = _originals(settings) if with_originals else []
     if as_json:
-        print_json(rows)
-    else:
-        grid = table("File", "State", "Key", "Purpose")
-        for row in rows:
-            grid.add_row(row["file"], row["state"], row["key_id"], row["purpose"])
+        print_json({"keys": rows, "originals": counts} if with_originals else rows)
+        return
+    grid = table("File", "State", "Key", "Purpose")
+    for row in rows:
+        grid.add_row(row["file"], row["state"], row["key_id"], row["purpose"])
+    print_table(grid)
+    if with_originals:
+        console().print()
+        grid = table("Originals", "Sealed with", "Opened here")
+        for one in counts:
+            grid.add_row(str(one["count"]), str(one["key_id"]), "yes" if one["opened_here"] else "no")
         print_table(grid)
+
+
+def _originals(settings: Settings) -> list[dict[str, str | int | bool]]:
+    from devicevault.collector.seal import Opener
+    from devicevault.store import open_store
+    from devicevault.store.originals import counts_by_key
+
+    with open_store(settings.database_url) as store, store.reading() as session:
+        counts = counts_by_key(session)
+    opener = Opener.from_settings(settings)
+    return [
+        {"count": count, "key_id": sealed_with, "opened_here": _can_open(opener, sealed_with)}
+        for sealed_with, count in sorted(counts.items())
+    ]
+
+
+def _can_open(opener: Opener, sealed_with: str) -> bool:
+    try:
+        return opener.can_open(sealed_with)
+    except ConfigurationError:  # no usable vault.key, as the table above tells
+        return False
 
 
 def _files(settings: Settings) -> tuple[tuple[Path, KeyKind], ...]:
@@ -62,17 +110,27 @@ def _files(settings: Settings) -> tuple[tuple[Path, KeyKind], ...]:
     return (vault.private_key, PRIVATE), (vault.public_key, PUBLIC), (vault.digest_key, DIGEST)
 
 
-def _described(path: Path, kind: KeyKind) -> dict[str, str]:
+def _described(path: Path, kind: KeyKind) -> list[dict[str, str]]:
+    """A row for each key in the file, or one that says what is wrong with it."""
     row = {"file": str(path), "state": "ok", "key_id": "", "purpose": kind.purpose}
     try:
-        key = read_key(path, kind)
+        own, *others = [_id(key, kind) for key in read_keys(path, kind)]
+        retired = [key_id(key) for key in read_retired(path)] if kind is PUBLIC else []
     except ConfigurationError as error:
-        row["state"] = error.faults[0].problem
-        return row
-    if kind is PUBLIC:
-        row["key_id"] = key_id(key)
-    elif kind is PRIVATE:
-        from nacl.public import PrivateKey
+        return [{**row, "state": error.faults[0].problem}]
+    others_purpose = "opens what was sealed before a rotation" if kind is PRIVATE else "another recipient's"
+    return [
+        {**row, "key_id": own},
+        *({**row, "key_id": other, "purpose": others_purpose} for other in others),
+        *({**row, "key_id": old, "state": "retired", "purpose": "seals no more"} for old in retired),
+    ]
 
-        row["key_id"] = key_id(bytes(PrivateKey(key).public_key))
-    return row
+
+def _id(key: bytes, kind: KeyKind) -> str:
+    if kind is DIGEST:
+        return ""
+    if kind is PUBLIC:
+        return key_id(key)
+    from devicevault.key_rotation import id_of
+
+    return id_of(key)
