@@ -56,6 +56,8 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "config": LazyCommand("devicevault.cli.config:config", "Check and show the settings."),
     "keys": LazyCommand("devicevault.cli.keys:keys", "Make and show the vault's keys."),
     "prune": LazyCommand("devicevault.cli.prune:prune", "Delete what the settings keep no longer."),
+    "git": LazyCommand("devicevault.cli.git:git", "The git mirror of the history."),
+    "notify": LazyCommand("devicevault.cli.notify:notify", "Who is told of changes and faults."),
     "join": LazyCommand("devicevault.cli.join:join", "Make another host a worker of this vault."),
     "db": LazyCommand("devicevault.cli.db:db", "Check and upgrade the database."),
     "doctor": LazyCommand("devicevault.cli.doctor:doctor", "Walk the whole chain and tell what to do about faults."),
