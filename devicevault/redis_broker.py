@@ -16,6 +16,8 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from devicevault.refusal import in_words
+
 logger = logging.getLogger(__name__)
 
 #: Seconds between two tries to give a request back to a Redis that does not take it.
@@ -45,7 +47,7 @@ class Taken:
             if _is_stopping():
                 gives_up_at = min(gives_up_at, time.monotonic() + STOPPING_WITHIN_S)
             if time.monotonic() >= gives_up_at:
-                logger.error("A request could not be given back, and is lost with this worker: %s", trouble)
+                logger.error("A request could not be given back, and is lost with this worker: %s", in_words(trouble))
                 return
             time.sleep(GIVE_BACK_AGAIN_S)
 
@@ -64,7 +66,7 @@ class QoS(kombu_redis.QoS):
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except RedisError as error:
             # A full Redis lets messages be taken off, but not be noted. This one exists here only: do it.
-            logger.warning("The broker can't note that a request is being worked on: %s", error)
+            logger.warning("The broker can't note that a request is being worked on: %s", in_words(error))
             with self._noting:
                 self._taken[delivery_tag] = self._as_taken(message)
             super(kombu_redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]

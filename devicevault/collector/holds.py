@@ -74,13 +74,17 @@ class Holds:
             self._changed.wait_for(lambda: group in self._stopped, timeout_s)
 
     @contextmanager
-    def refused(self, problem: str) -> Iterator[None]:
-        """While the block lasts, a task waits for Redis to take what it has: nothing new is begun meanwhile."""
+    def refused(self, problem: str) -> Iterator[bool]:
+        """While the block lasts, a task waits for Redis to take what it has: nothing new is begun meanwhile.
+
+        Tells whether it is the first one, of those that wait now.
+        """
         with self._changed:
+            is_first = not self._refused
             self._refused[problem] += 1
         self._look_now.set()
         try:
-            yield
+            yield is_first
         finally:
             with self._changed:
                 self._refused[problem] -= 1

@@ -137,6 +137,9 @@ class DeviceLocks:
         for held in renewable:
             try:
                 self._renew(held)
+            except ServiceUnavailable as error:
+                logger.warning("%d locks are not renewed: %s", len(renewable), error)
+                return  # Redis takes none of them.
             except Exception:
                 # One lock's trouble must not let every other lock of the process end.
                 logger.exception("Lock %s could not be renewed", held.key)
@@ -163,5 +166,3 @@ class DeviceLocks:
                     self._take_key(held)
         except DeviceLocked as error:
             logger.warning("Lock %s of task %s was lost: %s", held.key, held.task_id, error.problem)
-        except ServiceUnavailable as error:
-            logger.warning("Lock %s could not be renewed: %s", held.key, error)

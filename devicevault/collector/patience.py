@@ -34,10 +34,12 @@ class Patience:
         try:
             return action()
         except ServiceUnavailable as error:
-            logger.warning("%s; holding on to what I have until it is back", error)
-            with self._holds.refused(error.problem):
+            with self._holds.refused(error.problem) as is_first:
+                if is_first:
+                    logger.warning("%s; holding on to what I have until it is back", error)
                 outcome = self._again(action)
-        logger.info("Redis is back")
+        if is_first:
+            logger.info("Redis is back")
         return outcome
 
     def _again(self, action: Callable[[], T]) -> T:

@@ -16,7 +16,7 @@ from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.messages import CollectRequest
 from devicevault.settings.schema import VaultSettings
 from devicevault.vault_keys import create_keys
-from tests.servers import RabbitMQServer, RedisServer, redis_server, wait_until
+from tests.servers import RabbitMQServer, RedisServer, wait_until
 from tests.workers import WorkerHost, stop
 
 pytestmark = pytest.mark.services
@@ -195,48 +195,6 @@ def test_a_task_that_kills_its_worker_is_given_up_and_the_innocent_are_done(
     assert (results["culprit"].status, results["culprit"].error) == ("failure", "internal")
     assert "3 times a worker died" in results["culprit"].error_message
     assert results["innocent"].status == "success"
-
-
-def test_a_full_redis_keeps_the_result_in_the_worker_and_the_device_in_peace(
-    tmp_path: Path, rabbitmq: RabbitMQServer
-) -> None:
-    """OOM: the result is kept and put into the stream when there is room; nothing else is begun meanwhile."""
-    (tmp_path / "redis").mkdir()
-    devices = [SimulatedDevice("r1", delay_s=1), SimulatedDevice("r2")]
-    with redis_server(tmp_path / "redis") as redis, Fleet(devices) as fleet:
-        host = made(tmp_path, rabbitmq.url, redis.url)
-        with host.running(*WORKER) as worker:
-            host.send("r1", **to_device(fleet, "r1"))
-            wait_until(lambda: devices[0].readings == 1, 30, or_say=host.log)
-            host.redis.config_set("maxmemory", "1mb")
-            log_says(host, "is full")
-            log_says(host, "nothing new is begun")
-            host.send("r2", **to_device(fleet, "r2"))
-            with pytest.raises(AssertionError):
-                host.results(1, within_s=3)
-            assert [device.logins for device in devices] == [1, 0]
-            host.redis.config_set("maxmemory", "0")
-            results = host.results(2, within_s=40)
-            assert stop(worker) == 0
-    assert Counter(result.status for result in results) == {"success": 2}
-    assert [device.logins for device in devices] == [1, 1]
-
-
-def test_a_worker_waits_while_nobody_stores_results(tmp_path: Path, rabbitmq: RabbitMQServer, redis_url: str) -> None:
-    """Back-pressure: at the limit no more requests are taken; once results are read, they are."""
-    host = made(tmp_path, rabbitmq.url, redis_url, "max_unread_results = 10\n")
-    with host.running(*WORKER) as worker:
-        for number in range(200):
-            host.send(f"n{number}", options={"delay_s": 0.5})
-        log_says(host, "results wait to be stored", 60)
-        wait_until(lambda: host.waiting() > 100, 30, or_say=host.log)
-        before = len(host.results(1))
-        with pytest.raises(AssertionError):
-            host.results(before + 9, within_s=4)
-        host.redis.xgroup_create(names.RESULTS_STREAM, names.CONSUMER_GROUP, "$")
-        host.results(before + 9)
-        log_says(host, "goes on")
-        assert stop(worker) == 0
 
 
 def test_a_wrong_password_stops_before_the_account_is_locked(host: WorkerHost) -> None:
