@@ -14,7 +14,7 @@ lint-deb: deb
 
 # As root: boots machines with systemd in them.
 test-system: venv deb
-	@packaging/ensure-packages mmdebstrap systemd-container
+	@packaging/ensure-packages mmdebstrap systemd-container chromium
 	DEVICEVAULT_TEST_RELEASE=$(RELEASE) CI=true $(BIN)/pytest -m system $(PYTEST_ARGS) tests/system
 
 # By the oldest Python the package is for: a newer one leaves out what only that one needs.
