@@ -96,7 +96,8 @@ def test_oxidized_with_its_settings(folder: Path) -> None:
         ("usual", "192.0.2.5", "juniper_junos", "default"),
     ]
     sw1, sw2, *_ = inventory
-    assert (sw1.port, sw1.credentials, sw2.algorithms) == (2222, ("main-site",), "legacy")
+    assert (sw1.port, sw1.credentials, sw1.transport) == (2222, ("main-site",), "ssh")
+    assert (sw2.port, sw2.algorithms, sw2.transport) == (23, "legacy", "telnet")
     assert "4 devices written to devices.toml" in told
     for sentence in (
         "left out: no platform page for 'acsw': old",
@@ -107,7 +108,7 @@ def test_oxidized_with_its_settings(folder: Path) -> None:
         "note: add [credentials.main-site] to credentials.toml",
         "they stand in: username, password, vars.enable, groups.Main Site, models.asa",
         "devices have logins of their own (enable, password, username), which are not carried over",
-        "note: reached by telnet, which must be allowed for each: sw2",
+        "note: reached by telnet as before, though everybody on the way can read the password: sw2",
         "note: not carried over: ssh_proxy, vars.remove_secret",
     ):
         assert sentence in told

@@ -95,6 +95,9 @@ def _of_settings(path: Path, settings: dict[str, Any]) -> Gathered:
             record["port"] = to_port(node["ssh_port"])
         if any(node.get(key) not in _NOTHING for key in _OLD_ALGORITHMS):
             record["algorithms"] = "legacy"
+        if _is_telnet(node):
+            record["transport"] = "telnet"
+            record["port"] = to_port(node.get("telnet_port"))
         gathered.records.append(record)
     gathered.groups_with_login = {str(name) for name, one in _table(settings.get("groups")).items() if _has_login(one)}
     gathered.notes += [*_notes_on_logins(path, settings, nodes), *_notes_on_the_rest(settings, nodes)]
@@ -144,14 +147,19 @@ def _notes_on_logins(path: Path, settings: dict[str, Any], nodes: Iterable[Mappi
 
 
 def _notes_on_the_rest(settings: dict[str, Any], nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    telnet = [str(node.get("name")) for node in nodes if "telnet" in str(node.get("input", ""))]
+    telnet = [str(node.get("name")) for node in nodes if _is_telnet(node)]
     if telnet:
-        yield f"reached by telnet, which must be allowed for each: {', '.join(telnet)}"
-    taken = {*_KEYS, *_LOGIN, *_OLD_ALGORITHMS, "input", "ssh_port", "enable"}
+        yield f"reached by telnet as before, though everybody on the way can read the password: {', '.join(telnet)}"
+    taken = {*_KEYS, *_LOGIN, *_OLD_ALGORITHMS, "input", "ssh_port", "telnet_port", "enable"}
     others = {key for node in nodes for key, value in node.items() if value not in _NOTHING} - taken
     others |= {f"vars.{key}" for key in _table(settings.get("vars")) if key != "enable"}
     if others:
         yield f"not carried over: {', '.join(sorted(others))}"
+
+
+def _is_telnet(node: Mapping[str, Any]) -> bool:
+    """Whether nothing but telnet is tried."""
+    return str(node.get("input", "")).strip() == "telnet"
 
 
 def _has_login(table: Any) -> bool:

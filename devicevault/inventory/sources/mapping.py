@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from devicevault.inventory import foreign
 from devicevault.inventory.convert import to_address, to_enabled, to_port, to_seconds, to_tags, to_text
+from devicevault.inventory.entry import DeviceEntry
 from devicevault.inventory.sources.text import Record, at_path
 
 #: Where in a record each key of a device stands; of several paths, the first that leads to something.
@@ -28,7 +29,7 @@ _CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 
 #: What the records of most sources call a device's keys: the same as the inventory.
-PLAIN: Final[Fields] = {key: key for key in (*_CONVERT, "credential", "options")}
+PLAIN: Final[Fields] = {key: key for key in ("name", *DeviceEntry.model_fields)}
 
 #: In ``platforms`` and ``groups``: such devices are somebody else's.
 NOT_OURS: Final = "-"

@@ -8,13 +8,12 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from devicevault.inventory.entry import DeviceEntry
 from devicevault.inventory.sources.mapping import PLAIN, Fields
 from devicevault.inventory.sources.text import Record
 from devicevault.inventory.unfit import Unfit
 
 #: Keys of a device that a record may fill.
-DEVICE_KEYS: Final = ("name", *DeviceEntry.model_fields)
+DEVICE_KEYS: Final = tuple(PLAIN)
 
 
 class Folder:
