@@ -10,6 +10,7 @@ import click
 
 from devicevault.cli import examples, pass_settings
 from devicevault.cli.console import console, print_json, print_table, table
+from devicevault.cli.detection import detect_device
 from devicevault.cli.import_devices import import_devices
 from devicevault.cli.sources import accept_source, print_sources, sources_report
 from devicevault.errors import ConfigurationError, ExitCode, Fault
@@ -26,6 +27,7 @@ def devices() -> None:
 
 
 devices.add_command(accept_source)
+devices.add_command(detect_device)
 devices.add_command(import_devices)
 
 

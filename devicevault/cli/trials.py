@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -14,15 +13,11 @@ import click
 
 from devicevault.cli import finish
 from devicevault.cli.console import console, errors, print_json, say
+from devicevault.cli.reaching import reaching
 from devicevault.cli.trial_view import print_trial, summary
-from devicevault.collector.access import Access
 from devicevault.collector.capture import captured
-from devicevault.collector.collect import CollectorContext, Findings
 from devicevault.collector.completeness import judge
-from devicevault.collector.deadline import Limit
 from devicevault.collector.normalise import normalise
-from devicevault.collector.seal import Sealer
-from devicevault.collector.steps import Steps
 from devicevault.collector.text import decode
 from devicevault.collector.trial import (
     CUTS,
@@ -32,10 +27,8 @@ from devicevault.collector.trial import (
     try_session,
     unnoticed_cuts,
 )
-from devicevault.credentials import CredentialStore
-from devicevault.dispatch import Run, build_request
-from devicevault.errors import ConfigurationError, PlatformUnknown, ServiceUnavailable, UsageError
-from devicevault.inventory import Device, load_inventory
+from devicevault.errors import PlatformUnknown, UsageError
+from devicevault.inventory import load_inventory
 from devicevault.messages import CollectRequest
 from devicevault.platforms import Platforms
 from devicevault.platforms.page import Platform
@@ -57,9 +50,11 @@ def try_one(settings: Settings, name: str, platform: str, capture: Path | None, 
     if page.kind == "noop":
         raise UsageError(f"{page.name} is no device", "try a device of another platform")
     with errors().status(f"trying {device.name}"):
-        trial, secrets = _try(device, page, platforms, settings)
+        watch = Watch()
+        with reaching(device, platforms, settings, watch) as (open_session, steps):
+            trial = try_session(open_session(page), page, steps, watch)
     if capture and trial.watch.exchanges:
-        write_private(capture, written(captured(trial, secrets)))
+        write_private(capture, written(captured(trial, steps.secrets)))
     if as_json:
         print_json(summary(trial))
     else:
@@ -144,32 +139,3 @@ def _request(device: str, platform: str) -> CollectRequest:
         requested_at=datetime.now(UTC),
         deadline_s=LIMIT_S,
     )
-
-
-def _try(device: Device, page: Platform, platforms: Platforms, settings: Settings) -> tuple[Trial, tuple[str, ...]]:
-    """One session on a device, and the session's own secrets.
-
-    Raises :class:`~devicevault.errors.ConfigurationError` when this host lacks a worker's credentials.
-    """
-    # Without a handler, Python would print the collector's warnings between the lines; the trial tells them anyway.
-    logging.getLogger("devicevault").addHandler(logging.NullHandler())
-    # Nothing is sealed, so no vault key is needed.
-    context = CollectorContext(settings, CredentialStore.load(settings.credentials_file), platforms, Sealer((), b""))
-    run = Run("", "", "trial", datetime.now(UTC))
-    request = build_request(device, run, settings, host_keys=_pinned(device, settings))
-    watch = Watch()
-    steps = Steps(request, onlooker=watch)
-    access = Access(request, context, steps, Findings(address=request.address))
-    with Limit(request.deadline_s) as limit:
-        return try_session(access.session(page, limit), page, steps, watch), steps.secrets
-
-
-def _pinned(device: Device, settings: Settings) -> tuple[str, ...]:
-    """The device's host keys, where this host has the vault's database."""
-    from devicevault.store import open_store, reader
-
-    try:
-        with open_store(settings.database_url) as store, store.reading() as session:
-            return reader.pinned_host_keys(session, [device.device_id]).get(device.device_id, ())
-    except (ConfigurationError, ServiceUnavailable):
-        return ()

@@ -193,6 +193,12 @@ class DeviceConnection(BaseConnection):
         return self.remote_conn
 
     @property
+    def banner(self) -> str:
+        """The other side's SSH version string."""
+        transport = self.client.get_transport()
+        return str(transport.remote_version) if transport else ""
+
+    @property
     def host_key_seen(self) -> str:
         """The device's host key, ``type base64``."""
         return self.client.host_key_seen

@@ -14,6 +14,10 @@ class Line(Protocol):
     #: What Enter sends where the page does not say.
     RETURN: str
 
+    @property
+    def banner(self) -> str:
+        """What the other side calls itself, such as its SSH version string; empty where it does not say."""
+
     def receive(self, wait_s: float) -> str:
         """What the device sends next, as Latin-1; empty when it is silent for ``wait_s``.
 

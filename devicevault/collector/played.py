@@ -20,6 +20,7 @@ class PlayedLine:
 
     def __init__(self, session: PlayedSession) -> None:
         self.limit = Limit(LIMIT_S)
+        self.banner = session.recording.banner
         self._session = session
         self._silent_s = 0.0
 

@@ -62,6 +62,8 @@ class Session:
         self._max_bytes = max_bytes
         #: Set where a login outlasts the connection, as on a serial line: then even a failed session says goodbye.
         self.stays_logged_in = False
+        #: What was shown up to the first prompt.
+        self.greeting = ""
         self._keyboard = Keyboard(connection, platform, credential, steps)
         self._reader = PromptReader(connection, self._keyboard, platform.session, max_bytes)
 
@@ -87,6 +89,16 @@ class Session:
             self._connection.disconnect()
 
     @property
+    def banner(self) -> str:
+        """What the other side of the line calls itself."""
+        return self._connection.banner
+
+    @property
+    def prompt(self) -> str:
+        """The prompt as last seen."""
+        return self._reader.prompt
+
+    @property
     def password_typed(self) -> bool:
         """Whether the device asked for a password at its prompt."""
         return self._keyboard.password_typed
@@ -94,9 +106,9 @@ class Session:
     def log_in(self) -> None:
         """Reads up to the first prompt, answering what the page knows to be asked; entering the session does it too."""
         if not self._reader.prompt:
-            greeting = self._reader.log_in()
-            self._show(greeting)
-            self._steps.at_prompt(greeting, self._reader.prompt)
+            self.greeting = self._reader.log_in()
+            self._show(self.greeting)
+            self._steps.at_prompt(self.greeting, self._reader.prompt)
 
     def read(self, source: ArtifactSource) -> Reading:
         """The artifact, by the first of its commands the device knows. Raises a :class:`CollectionError`."""

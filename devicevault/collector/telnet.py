@@ -30,6 +30,7 @@ class TelnetLine:
     """A line on a connected socket, which ``limit`` must guard."""
 
     RETURN = "\r"
+    banner = ""
 
     def __init__(self, sock: socket.socket, limit: Limit) -> None:
         self.limit = limit

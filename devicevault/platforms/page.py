@@ -188,6 +188,9 @@ class Platform(Section):
     vendor: str = ""
     #: Where the page's facts come from.
     sources: tuple[str, ...] = ()
+    #: What only this platform shows, in its SSH banner, its greeting or the answers that ``facts`` ask for: how
+    #: ``devicevault devices detect`` tells it from others.
+    recognise: Regex | None = None
     session: Session
     artifacts: tuple[ArtifactSource, ...] = Field(min_length=1)
     facts: tuple[FactSource, ...] = ()

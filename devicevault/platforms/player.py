@@ -103,7 +103,8 @@ class PlayedSession:
             self.ended = typed != wanted
 
     def _obey(self, command: str) -> Keys:
-        if not self._privileged:
+        # What a device says of itself, most say to any login.
+        if not self._privileged and command not in {fact.command for fact in self.player.page.facts}:
             yield from self._enable(command)
             return
         answer = self.player.answer(command)
@@ -145,6 +146,9 @@ class PlayedSession:
         """Waits for these very keys; any other ends the session."""
         for key in keys:
             typed: str = yield
+            if typed == "\n" and self._after_return:
+                typed = yield
+            self._after_return = False
             if typed != key:
                 self.player.typed.append(f"{typed!r} where {keys!r} was asked for")
                 self.ended = True

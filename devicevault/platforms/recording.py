@@ -74,6 +74,8 @@ class Recording(_Part):
     platform: str = ""
     #: Where the device's behaviour is described.
     sources: tuple[str, ...] = ()
+    #: What the SSH server calls itself, such as ``SSH-2.0-Cisco-1.25``.
+    banner: str = ""
     #: Printed after login, in front of the first prompt.
     greeting: str = ""
     #: Nothing is shown before this is typed.

@@ -13,14 +13,20 @@ import pytest
 from devicevault.collector import prompt
 from devicevault.collector.collect import collect
 from devicevault.collector.completeness import agree, counted, judge, lines_in
+from devicevault.collector.detect import detect
 from devicevault.collector.normalise import Normalised, normalise
+from devicevault.collector.played import PlayedLine
+from devicevault.collector.session import Session
+from devicevault.collector.steps import Steps
 from devicevault.collector.text import clean
+from devicevault.credentials import Credential
 from devicevault.demo.fleet import Fleet
 from devicevault.errors import CollectionError
 from devicevault.messages import CollectResult, Status
-from devicevault.platforms.player import Player
+from devicevault.platforms.page import Platform
+from devicevault.platforms.player import PlayedSession, Player
 from devicevault.platforms.recording import Recording
-from tests.collecting import PLATFORMS, make_context, request_for
+from tests.collecting import PLATFORMS, a_request, make_context, request_for
 from tests.playing import PlayedDevice
 
 FOLDER = Path(__file__).parents[1] / "platforms"
@@ -77,6 +83,22 @@ def test_a_device_of_this_kind_is_collected(name: str, tmp_path: Path) -> None:
     assert (facts.model, facts.version, facts.serial) == (expected.model, expected.version, expected.serial)
 
     assert set(device.player.typed) <= set(device.player.page.commands())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_device_of_this_kind_is_told_from_all_others(name: str) -> None:
+    """Or is proposed beside others whose pages fit as well: families share a command line."""
+    player = played(name).player
+    player.enable = "open sesame"
+    credential = Credential("lab", "backup", password="correct horse", enable="open sesame")
+
+    def open_session(page: Platform) -> Session:
+        return Session(PlayedLine(PlayedSession(player, "backup")), page, credential, Steps(a_request()), 1_000_000)
+
+    guesses = detect(open_session, PLATFORMS).guesses
+    best = [guess.platform for guess in guesses if guess.weight == guesses[0].weight]
+    assert player.page.name in best, "say `recognise`, or give it to the page that is taken instead"
+    assert len(best) <= 3, "too many pages fit as well; say `recognise`"
 
 
 def prove(name: str, printed: str, whole: Normalised) -> Normalised:

@@ -51,6 +51,32 @@ def site(tmp_path: Path, fleet: Fleet) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("platform", DIALECTS)
+def test_a_new_device_is_recognised(platform: str, site: Path, fleet: Fleet) -> None:
+    port = str(fleet.port(platform.replace("_", "-")))
+    arguments = ["devices", "detect", fleet.address, "--port", port, "--credential", "lab"]
+    found = CliRunner().invoke(main, ["--config", str(site / "config.toml"), *arguments, "--json"])
+    report = json.loads(found.stdout)
+    best = [each["platform"] for each in report["platforms"] if each["weight"] == report["platforms"][0]["weight"]]
+    assert (found.exit_code, found.stderr) == (ExitCode.DONE, "")
+    assert platform in best
+    assert report["banner"].startswith("SSH-2.0-AsyncSSH")
+    assert fleet.changes == []
+    assert not (site / "vault.db").exists()
+    told = CliRunner().invoke(main, ["--config", str(site / "config.toml"), *arguments]).stdout
+    assert f'[devices.NAME]\naddress = "{fleet.address}"\nport = {port}\nplatform = ' in told
+
+
+def test_nothing_is_asked_of_a_device_that_shows_no_prompt(site: Path, fleet: Fleet) -> None:
+    device = fleet["cisco-ios"]
+    device.fault = "no_prompt"
+    (site / "config.toml").write_text((site / "config.toml").read_text() + "deadline_s = 20\n")
+    arguments = ["devices", "detect", fleet.address, "--port", str(fleet.port("cisco-ios")), "--credential", "lab"]
+    found = CliRunner().invoke(main, ["--config", str(site / "config.toml"), *arguments])
+    assert found.exit_code == ExitCode.DEVICES_FAILED
+    assert device.commands == []
+
+
 def devicevault(site: Path, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["--config", str(site / "config.toml"), "platforms", *arguments])
 
