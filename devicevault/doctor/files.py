@@ -20,6 +20,8 @@ CREDENTIALS: Final = "credentials"
 INVENTORY: Final = "inventory"
 KEYS: Final = "vault keys"
 
+_UNTIL_THEN: Final = "mend it: until then, devices that are new there are not collected"
+
 
 def look_at_platforms(settings: Settings) -> Iterator[Finding]:
     """Every page, the packaged ones and those of this site."""
@@ -81,7 +83,7 @@ def look_at_inventory(settings: Settings) -> Generator[Finding, None, Inventory 
 def _look_at_source(source: SourceState) -> Iterator[Finding]:
     """A source that is away costs no backup while its last answer is known; devices new in it are missing, though."""
     if source.trouble:
-        yield Finding.warning(INVENTORY, f"source {source.name}: {source.trouble}", source.fix)
+        yield Finding.warning(INVENTORY, f"source {source.name}: {source.trouble}", source.fix or _UNTIL_THEN)
     elif not source.faults:
         yield Finding.ok(INVENTORY, f"source {source.name}: {counted(source.devices, 'device')}")
     if source.faults:

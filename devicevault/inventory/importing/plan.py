@@ -19,6 +19,8 @@ from devicevault.inventory.known import Known
 from devicevault.inventory.sources.mapping import mapped
 from devicevault.inventory.unfit import Unfit
 
+#: In the order a person would write them.
+_KEYS: Final = tuple(dict.fromkeys(("address", "port", *DeviceEntry.model_fields)))
 #: What goes without saying.
 _USUAL: Final[Mapping[str, Any]] = {"port": 22, "enabled": True, "group": names.DEFAULT_GROUP, "tags": []}
 
@@ -55,7 +57,7 @@ def planned(
     known = Known(platforms, None, None)
     old_names: dict[str, set[str]] = defaultdict(set)
     for record in gathered.records:
-        table = {key: record[key] for key in DeviceEntry.model_fields if record.get(key) not in (None, "", [])}
+        table = {key: record[key] for key in _KEYS if record.get(key) not in (None, "", [])}
         name = record.get("name")
         old_group = str(table.pop("group", ""))
         new_group = group or group_name(old_group)
