@@ -25,6 +25,8 @@ _SESSION_ONLY: Final = re.compile(
             r"set length 0",
             # ArubaOS, ProCurve and AOS-CX: the session's own paging.
             r"no (?:page|paging|pager|more|terminal (?:length|pager|monitor|more))",
+            # Onyx and GigaVUE-OS manuals: `cli session` is this session, `cli default` would be all to come.
+            r"no cli session paging enable",
             # ExtremeXOS Command Reference: with `session`, it is never saved.
             r"disable (?:clipaging|cli paging) session",
         )

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from devicevault.cli import main
-from devicevault.demo.dialects import CHANGES
 from devicevault.errors import ConfigurationError, ExitCode, PlatformUnknown
 from devicevault.platforms import Platforms
 from devicevault.platforms.describe import markdown_table
@@ -46,13 +45,6 @@ def test_every_driver_is_one_netmiko_has() -> None:
     from netmiko.ssh_dispatcher import CLASS_MAPPER
 
     assert [page.session.driver for page in PAGES if page.session.driver not in CLASS_MAPPER] == []
-
-
-@pytest.mark.parametrize("name", PAGES.names())
-def test_a_page_types_nothing_that_changes_a_device(name: str) -> None:
-    page = PAGES.get(name)
-    commands = page.commands()
-    assert [command for command in commands if CHANGES.fullmatch(command)] == []
 
 
 def test_a_page_of_ones_own_is_added_or_takes_the_place_of_ours(tmp_path: Path) -> None:
