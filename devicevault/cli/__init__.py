@@ -55,6 +55,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "platforms": LazyCommand("devicevault.cli.platforms:platforms", "List and show the platforms known."),
     "config": LazyCommand("devicevault.cli.config:config", "Check and show the settings."),
     "keys": LazyCommand("devicevault.cli.keys:keys", "Make and show the vault's keys."),
+    "scrub": LazyCommand("devicevault.cli.scrub:scrub", "Take out a secret that slipped through the rules."),
     "prune": LazyCommand("devicevault.cli.prune:prune", "Delete what the settings keep no longer."),
     "git": LazyCommand("devicevault.cli.git:git", "The git mirror of the history."),
     "notify": LazyCommand("devicevault.cli.notify:notify", "Who is told of changes and faults."),
