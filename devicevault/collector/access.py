@@ -113,6 +113,10 @@ class Access:
             line = self._over_ssh(server, target, passage, limit)
             return self._at_prompt(line, platform, target, self.keyring.get(name, passage.address))
         credential = self.keyring.get(name, passage.address)
+        if target.no_ssh_auth:
+            line = ssh.log_in(passage.sock, target, credential, limit)
+            self._found.host_key = line.host_key_seen
+            return self._at_prompt(line, platform, target, credential)
         return self._session(self._over_ssh(credential, target, passage, limit), platform, credential)
 
     def _over_ssh(self, credential: Credential, target: Target, passage: Passage, limit: Limit) -> DeviceConnection:
@@ -169,6 +173,7 @@ class Access:
             legacy=request.options.get("algorithms", self._ssh.algorithms) == "legacy",
             connect_timeout_s=self._ssh.connect_timeout_s,
             login_suffix=request.console_line if request.console else platform.session.login_suffix,
+            no_ssh_auth=platform.session.ssh_auth == "none" and not request.console,
             device=request.device,
             source_addresses=self._ssh.source_address,
         )

@@ -26,6 +26,8 @@ class Target:
     legacy: bool = False
     connect_timeout_s: float = 15.0
     login_suffix: str = ""
+    #: Let in by SSH without a password: the terminal asks for it.
+    no_ssh_auth: bool = False
     device: str = "DEVICE"
     #: The name in ``[jumps]`` and what it is, such as ``jump host``, where this is not a device.
     jump: str = ""

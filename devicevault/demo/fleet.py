@@ -79,7 +79,7 @@ class SimulatedDevice:
     algorithms: Literal["modern", "legacy"] = "modern"
     #: A public key in OpenSSH's form that may log in besides the password.
     authorized_key: str = ""
-    #: Ways to log in with the password.
+    #: Ways to log in with the password; where there is none and no key either, SSH lets everybody in.
     password_methods: tuple[str, ...] = ("password", "keyboard-interactive")
     #: What was typed, and what of it would have changed the device.
     commands: list[str] = field(default_factory=list)
@@ -126,7 +126,7 @@ class _Login(asyncssh.SSHServer):
         self._connection = conn
 
     async def begin_auth(self, username: str) -> bool:
-        return True
+        return bool(self.device.password_methods or self.device.authorized_key)
 
     def password_auth_supported(self) -> bool:
         # paramiko asks for the login service again before each try. OpenSSH and network devices allow that;

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Final
 
 from devicevault.platforms.page import Platform
 from devicevault.platforms.recording import Recording
@@ -41,6 +42,8 @@ class Player:
         return {*commands, *(mark.replace("{command}", command) for command in commands)}
 
 
+#: Times a login may be tried in one session.
+LOGINS_MAX: Final = 3
 #: Yields when it waits for a key, and is sent one.
 Keys = Generator[None, str, None]
 
@@ -79,11 +82,12 @@ class PlayedSession:
     def _run(self) -> Keys:
         yield from self._expect(self.recording.silent_until)
         self._print(self.recording.greeting)
-        for login in self.recording.login:
-            self._print(login.shows)
-            yield from self._log_in(login.expects)
-            if self.ended:
-                return
+        for _ in range(LOGINS_MAX):
+            if self.ended or (yield from self._logged_in()):
+                break
+            self._print("\nLogin incorrect\n")
+        else:
+            return
         while not self.ended:
             self._print(self.recording.prompt if self._privileged else self.recording.unprivileged_prompt)
             command = yield from self._line()
@@ -94,13 +98,18 @@ class PlayedSession:
                 self.player.typed.append(command)
                 yield from self._obey(command)
 
-    def _log_in(self, expects: str) -> Keys:
-        wanted = {"{username}": self.user, "{password}": self.player.password}.get(expects)
-        if wanted is None:
-            yield from self._expect(expects)
-        else:
-            typed = yield from self._line(echo=expects == "{username}")
-            self.ended = typed != wanted
+    def _logged_in(self) -> Generator[None, str, bool]:
+        """Whether the login's questions were answered rightly."""
+        is_right = True
+        for login in self.recording.login:
+            self._print(login.shows)
+            wanted = {"{username}": self.user, "{password}": self.player.password}.get(login.expects)
+            if wanted is None:
+                yield from self._expect(login.expects)
+            else:
+                typed = yield from self._line(echo=login.expects == "{username}")
+                is_right &= typed == wanted
+        return is_right
 
     def _obey(self, command: str) -> Keys:
         # What a device says of itself, most say to any login.

@@ -43,7 +43,10 @@ def played(name: str, *cuts: float) -> PlayedDevice:
     record = recording(name)
     page = PLATFORMS.get(record.platform)
     enable = "open sesame" if record.enable_asks else ""
-    return PlayedDevice(name, page.name, enable=enable, player=Player(record, page, cuts=cuts))
+    methods = ("password",) if page.session.ssh_auth == "credential" else ()
+    return PlayedDevice(
+        name, page.name, enable=enable, password_methods=methods, player=Player(record, page, cuts=cuts)
+    )
 
 
 @pytest.fixture(autouse=True)
