@@ -22,8 +22,8 @@ _ECHO, _SUPPRESS_GO_AHEAD, _WINDOW_SIZE = 1, 3, 31
 #: What the other side may do, and what this one does when asked.
 _WELCOME: Final = frozenset({_ECHO, _SUPPRESS_GO_AHEAD})
 _OFFERED: Final = frozenset({_SUPPRESS_GO_AHEAD, _WINDOW_SIZE})
-#: Columns and rows: as over SSH, so wide that no line is folded.
-_WINDOW: Final = (511).to_bytes(2, "big") + (1000).to_bytes(2, "big")
+#: Columns and rows, so many that no line is folded; of two bytes each, none of which is IAC.
+_WINDOW: Final = (500).to_bytes(2, "big") + (1000).to_bytes(2, "big")
 
 
 class TelnetLine:
