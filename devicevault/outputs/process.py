@@ -44,8 +44,9 @@ def run(
     feed: Iterable[bytes] = (),
     environ: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
+    inherit: Sequence[int] = (),
 ) -> Finished:
-    """Run ``command`` to its end and hand ``feed`` to its standard input.
+    """Run ``command`` to its end and hand ``feed`` to its standard input; it has the descriptors ``inherit`` open too.
 
     It and whatever it started are killed after ``timeout_s``, or once ``stop`` is set; that raises :class:`TimedOut`.
     Raises OSError when it can't be started; what ``feed`` raises ends the program and is raised.
@@ -59,6 +60,7 @@ def run(
             stderr=errors,
             start_new_session=True,
             umask=PRIVATE_UMASK,
+            pass_fds=inherit,
         )
         ended = threading.Event()
         guard = threading.Thread(target=_guard, args=(process, time.monotonic() + timeout_s, stop, ended), daemon=True)

@@ -33,7 +33,7 @@ def progress_of(session: Session, output: str) -> dict[File, Place]:
     """How far an output got with each artifact."""
     row = OutputProgress
     query = select(row.device_pk, row.artifact, row.number, row.path).where(row.output == output)
-    return {(pk, artifact): Place(number, path) for pk, artifact, number, path in session.execute(query).tuples()}
+    return {(pk, artifact): Place(number, path) for pk, artifact, number, path in session.execute(query)}
 
 
 def note_progress(session: Session, output: str, before: Mapping[File, Place], now: Mapping[File, Place]) -> None:

@@ -68,7 +68,7 @@ _SOME: Final = 1000
 
 def look_at_fleet(session: Session) -> Fleet:
     """What there is, without any text."""
-    devices = session.execute(select(Device.id, Device.device_id, Device.group, Device.name)).tuples()
+    devices = session.execute(select(Device.id, Device.device_id, Device.group, Device.name))
     names = {pk: Names(device_id, group, name) for pk, device_id, group, name in devices}
     revision = DeviceRevision
     query = select(revision.device_pk, revision.artifact, func.min(revision.id), func.max(revision.number)).group_by(
@@ -76,7 +76,7 @@ def look_at_fleet(session: Session) -> Fleet:
     )
     heads: dict[File, int] = {}
     first: dict[int, tuple[int, str]] = {}
-    for pk, artifact, first_id, number in session.execute(query).tuples():
+    for pk, artifact, first_id, number in session.execute(query):
         heads[pk, artifact] = number
         first[pk] = min(first.get(pk, (first_id, artifact)), (first_id, artifact))
     return Fleet(names, {pk: artifact for pk, (_, artifact) in first.items()}, heads)
@@ -107,6 +107,6 @@ def new_revisions(session: Session, fleet: Fleet, progress: Mapping[File, Place]
     ).join(result, result.id == revision.result_id)
     found: list[NewRevision] = []
     for some in chunks(behind, _SOME):
-        rows = session.execute(query.where(revision.device_pk.in_(some))).tuples()
+        rows = session.execute(query.where(revision.device_pk.in_(some)))
         found += (row for row in map(NewRevision._make, rows) if row.number > known.get(row.file, 0))
     return sorted(found, key=lambda row: row.id)

@@ -99,7 +99,7 @@ class Mirror:
 
     def _rebuild(self, store: Store, old: Repository) -> Mirrored:
         old.make()  # says so where the place is taken by something else
-        new = Repository(old.path.with_name(old.path.name + ".new"), self.settings.branch, self._stop)
+        new = old.beside()
         new.remove()
         new.make()
         work = _Work(store, {}, names_as_collected=True)

@@ -91,5 +91,5 @@ def _open_runs(session: Session, run_ids: Collection[str]) -> set[tuple[str, str
             .where(result.run_id.in_(some), result.status == Status.QUEUED.value)
             .distinct()
         )
-        found |= {(run_id or "", group) for run_id, group in session.execute(query).tuples()}
+        found |= {(run_id or "", group) for run_id, group in session.execute(query)}
     return found

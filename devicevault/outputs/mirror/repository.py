@@ -66,10 +66,20 @@ class Repository:
         self._ref = f"refs/heads/{branch}"
         self._branch = branch
         self._stop = stop
+        self._lock: int | None = None
+
+    def beside(self) -> Repository:
+        """Another one next to it, under the same lock."""
+        other = Repository(self.path.with_name(self.path.name + ".new"), self._branch, self._stop)
+        other._lock = self._lock
+        return other
 
     @contextmanager
     def locked(self, *, wait: bool = False) -> Iterator[bool]:
-        """Whether this process has the repository to itself while the block lasts; ``wait`` until it has."""
+        """Whether this process has the repository to itself while the block lasts; ``wait`` until it has.
+
+        Each git holds the lock too: one that outlives a process that was killed is waited for.
+        """
         lock = self.path.with_name(self.path.name + ".lock")
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -81,9 +91,11 @@ class Repository:
             except BlockingIOError:
                 yield False
                 return
+            self._lock = descriptor
             self._remove_stale_locks()
             yield True
         finally:
+            self._lock = None
             os.close(descriptor)
 
     def make(self) -> None:
@@ -119,7 +131,9 @@ class Repository:
 
         Killed at any point, git leaves the branch as it was or at the last commit.
         """
-        self._must("fast-import", "--quiet", "--force", "--date-format=raw", feed=_stream(self._ref, head, commits))
+        self._must(
+            "fast-import", "--done", "--quiet", "--force", "--date-format=raw", feed=_stream(self._ref, head, commits)
+        )
         return self.head()
 
     def head(self) -> str:
@@ -159,7 +173,14 @@ class Repository:
             "GIT_CONFIG_NOSYSTEM": "1",
         }
         try:
-            return run(["git", *arguments], timeout_s=GIT_TIMEOUT_S, feed=feed, environ=environ, stop=self._stop)
+            return run(
+                ["git", *arguments],
+                timeout_s=GIT_TIMEOUT_S,
+                feed=feed,
+                environ=environ,
+                stop=self._stop,
+                inherit=() if self._lock is None else (self._lock,),
+            )
         except FileNotFoundError:
             raise ServiceUnavailable("git is not installed", "apt install git, or set mirror.enabled = false") from None
         except OSError as error:

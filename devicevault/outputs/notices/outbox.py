@@ -83,7 +83,7 @@ def due_deliveries(session: Session, now: datetime, *, limit: int) -> list[Due]:
             .order_by(Notice.id)
             .limit(limit)
         )
-        rows = session.execute(query).tuples().all()
+        rows = session.execute(query).all()
         found.append(
             Due(
                 name,
@@ -119,7 +119,7 @@ def failed(session: Session, due: Due, error: str, now: datetime) -> int:
             select(Notice.id, Notice.created_at)
             .join(delivery, delivery.notice_id == Notice.id)
             .where(delivery.target == due.receiver, delivery.due_at <= now)
-        ).tuples()
+        )
     )
     given_up = 0
     for row in rows:
@@ -175,7 +175,7 @@ def waiting(session: Session) -> list[Waiting]:
         .group_by(delivery.target)
         .order_by(delivery.target)
     )
-    return [Waiting(*row) for row in session.execute(query).tuples()]
+    return [Waiting(*row) for row in session.execute(query)]
 
 
 def test_event(now: datetime) -> Event:

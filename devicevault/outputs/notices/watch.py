@@ -145,7 +145,7 @@ def _all_of(fleet: Fleet) -> dict[File, Place]:
 
 def _told(session: Session) -> Mapping[tuple[str, str], datetime]:
     query = select(NoticeCondition.kind, NoticeCondition.subject, NoticeCondition.since)
-    return {(kind, subject): since for kind, subject, since in session.execute(query).tuples()}
+    return {(kind, subject): since for kind, subject, since in session.execute(query)}
 
 
 def _keep(session: Session, found: Transitions, now: datetime) -> None:
