@@ -15,7 +15,7 @@ TEST_PACKAGES := redis-server rabbitmq-server postgresql openssh-server frr
 
 help:
 	@echo 'make demo    see it all work on a simulated fleet, in under a minute'
-	@echo 'make test    every test, with real servers (installed through apt when missing)'
+	@echo 'make test    every test, with real servers and machines (installed through apt when missing)'
 	@echo 'make soak    the large campaign of faults, as root; SOAK="--broker redis" for another one'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make check   lint, and the tests that need no servers'
@@ -41,10 +41,7 @@ demo: venv
 
 test: venv
 	@packaging/ensure-packages $(TEST_PACKAGES)
-	$(BIN)/pytest -m 'not services and not system' -n auto $(PYTEST_ARGS)
-	CI=true $(BIN)/pytest -m 'services and not durability' $(PYTEST_ARGS)
-# Side by side: a campaign of faults waits most of the time.
-	CI=true $(BIN)/pytest -m durability -n 2 $(PYTEST_ARGS)
+	@PYTEST_ARGS='$(PYTEST_ARGS)' tests/run
 
 soak: venv
 	@packaging/ensure-packages $(TEST_PACKAGES)

@@ -2,7 +2,10 @@
 
 RELEASE ?= bookworm
 
-.PHONY: deb lint-deb test-system lock-package
+# What boots a machine, and looks at its pages.
+MACHINE_PACKAGES := mmdebstrap systemd-container iproute2 chromium
+
+.PHONY: deb lint-deb machine-packages machines test-system lock-package
 
 deb:
 	packaging/build-deb $(RELEASE)
@@ -12,10 +15,16 @@ lint-deb: deb
 	lintian --fail-on error,warning --tag-display-limit 0 \
 	  $$(ls -t dist/devicevault_*~deb$(if $(filter trixie,$(RELEASE)),13,12)_amd64.deb | head -n 1)
 
+machine-packages:
+	@packaging/ensure-packages $(MACHINE_PACKAGES) lintian
+
+# What all test machines of the release begin with; kept for every later run.
+machines: venv machine-packages
+	$(BIN)/python -m tests.system.machine $(RELEASE)
+
 # As root: boots machines with systemd in them.
-test-system: venv deb
-	@packaging/ensure-packages mmdebstrap systemd-container chromium
-	DEVICEVAULT_TEST_RELEASE=$(RELEASE) CI=true $(BIN)/pytest -m system $(PYTEST_ARGS) tests/system
+test-system: venv lint-deb machines
+	DEVICEVAULT_TEST_RELEASE=$(RELEASE) CI=true $(BIN)/pytest -m system -n 2 --dist loadfile $(PYTEST_ARGS) tests/system
 
 # By the oldest Python the package is for: a newer one leaves out what only that one needs.
 lock-package:

@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing
-from tests.system.machine import Machine, booted, prepared_root, repacked
+from tests.system.machine import Machine, booted, cannot_boot, prepared_root, repacked
 
 REPOSITORY = Path(__file__).parents[2]
 NUMBERS = {"bookworm": 12, "trixie": 13}
+#: What boots machines, and Debian's package of it.
+PROGRAMS = {"systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap", "nsenter": "util-linux"}
 # Read at once: tests run without any DEVICEVAULT_ variable.
 RELEASE = os.environ.get("DEVICEVAULT_TEST_RELEASE", "bookworm")
 PACKAGE = os.environ.get("DEVICEVAULT_TEST_DEB", "")
@@ -33,10 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def release() -> str:
     """Debian's release on the machines."""
     if os.geteuid() != 0:
-        missing("only root boots machines; run as root: make test-system")
-    for program in ("systemd-nspawn", "mmdebstrap", "nsenter"):
+        missing("only root boots machines; run as root: make test")
+    for program, debian in PROGRAMS.items():
         if shutil.which(program) is None:
-            missing(f"{program} is not installed; apt-get install systemd-container mmdebstrap util-linux")
+            missing(f"{program} is not installed; apt-get install {debian}")
+    if refusal := cannot_boot():
+        missing(f"this host boots no machines, since root may not do everything here: {refusal}")
     return RELEASE
 
 
@@ -59,7 +63,7 @@ def older_package(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def root(release: str) -> Path:
     """The prepared root of the machines, kept between runs."""
-    return prepared_root(release, REPOSITORY / ".cache" / "machines")
+    return prepared_root(release)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,10 @@ PACKAGES: Final = (
 )
 HOSTNAME: Final = "vault"
 MIRROR: Final = "http://deb.debian.org/debian"
+#: Where prepared roots are kept, for every clone on this host.
+CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "devicevault" / "machines"
+#: Where a machine's own files lie. /tmp may be in memory, which is too small.
+FOLDERS: Final = "/var/tmp"
 
 BOOTED_WITHIN_S: Final = 120
 COMMAND_WITHIN_S: Final = 120
@@ -72,11 +77,11 @@ class MachineError(Exception):
     """The machine, or a command on it, did not do what it should."""
 
 
-def prepared_root(release: str, cache: Path) -> Path:
-    """The root of a machine of this release, made once and kept in ``cache``, whoever asks for it at the same time."""
+def prepared_root(release: str) -> Path:
+    """The root of a machine of this release, made once and kept in :data:`CACHE`, whoever asks for it meanwhile."""
     recipe = " ".join((release, HOSTNAME, *PACKAGES))
-    root = cache / f"{release}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    cache.mkdir(parents=True, exist_ok=True)
+    root = CACHE / f"{release}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    CACHE.mkdir(parents=True, exist_ok=True)
     with root.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.is_dir():
@@ -111,6 +116,19 @@ def mirror() -> str:
     sources = Path("/etc/apt/sources.list.d/debian.sources")
     own = re.search(r"^URIs: *(\S+)", sources.read_text(), re.MULTILINE) if sources.exists() else None
     return os.environ.get("DEBIAN_MIRROR") or (own[1] if own else MIRROR)
+
+
+def cannot_boot() -> str:
+    """Why this host boots no machine, such as a container that may not mount anything; empty when it does."""
+    with tempfile.TemporaryDirectory(prefix="devicevault-trial-", dir=FOLDERS) as folder:
+        trial = Path(folder)
+        root = trial / "root"
+        root.mkdir()
+        try:
+            with _overlay(root, trial), own_cgroups(trial.name):
+                return ""
+        except (MachineError, OSError) as error:
+            return str(error)
 
 
 class Machine:
@@ -249,8 +267,7 @@ class Machine:
 def booted(root: Path, name: str, hostname: str = HOSTNAME, without: Sequence[str] = ()) -> Iterator[Machine]:
     """A machine that has booted, ``without`` these services; in the end it is gone, with all that was done to it."""
     with ExitStack() as stack:
-        # /tmp may be in memory, which is too small, and can be no part of an overlay.
-        folder = Path(tempfile.mkdtemp(prefix=f"devicevault-{name}-", dir="/var/tmp"))
+        folder = Path(tempfile.mkdtemp(prefix=f"devicevault-{name}-", dir=FOLDERS))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         merged = stack.enter_context(_overlay(root, folder))
         _settle(merged, hostname, without)
@@ -299,3 +316,8 @@ def _checked(command: Sequence[str]) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
         raise MachineError(f"{' '.join(command)}: {ended.stderr}")
+
+
+if __name__ == "__main__":
+    # As `make machines` does, while other tests run.
+    prepared_root(sys.argv[1])
