@@ -117,7 +117,7 @@ def telnet_server(line: Line, *, options: bool = True) -> Iterator[int]:
         await line.serve(send, receive)
         writer.close()
 
-    with _in_thread(lambda: asyncio.start_server(connected, "127.0.0.1", 0)) as server:
+    with in_thread(lambda: asyncio.start_server(connected, "127.0.0.1", 0)) as server:
         yield server.sockets[0].getsockname()[1]
 
 
@@ -151,12 +151,13 @@ def console_server(line: Line, username: str, password: str) -> Iterator[int]:
         options: dict[str, Any] = {"process_factory": connected, "encoding": None, "line_editor": False}
         return await asyncssh.create_server(Login, "127.0.0.1", 0, server_host_keys=[key], **options)
 
-    with _in_thread(start) as server:
+    with in_thread(start) as server:
         yield server.sockets[0].getsockname()[1]
 
 
 @contextmanager
-def _in_thread(start: Callable[[], Coroutine[Any, Any, Any]]) -> Iterator[Any]:
+def in_thread(start: Callable[[], Coroutine[Any, Any, Any]]) -> Iterator[Any]:
+    """What ``start`` makes, such as an asyncio server, served by a thread of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
