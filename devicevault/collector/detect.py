@@ -25,7 +25,7 @@ _RECOGNISED: Final = 8
 _WEIGHTS: Final = {"version": 3, "model": 2, "serial": 1}
 
 #: A command line of any make, for a login before its platform is known.
-_ANY_PROMPT: Final = r"[^\n]{1,160}[#>$%\])] ?"
+_ANY_PROMPT: Final = r"[^\n]{0,160}[#>$%\])] ?"
 _ANY_PAGER: Final = (
     r"(?i)^.{0,20}(?:-+ ?\(?more\b[^\n]{0,60}|<-+ ?more ?-+>|press (?:any key|space)[^\n]{0,60}|"
     r"lines \d+-\d+[^\n]{0,40}) *\Z"
