@@ -15,15 +15,16 @@ def db() -> None:
 
 
 @db.command(short_help="Bring the schema to this release.")
+@click.option("--no-copy", is_flag=True, help="Without a copy first: you have a backup.")
 @pass_settings
-def upgrade(settings: Settings) -> None:
+def upgrade(settings: Settings, no_copy: bool) -> None:
     """Bring the database to this release's schema; make it where there is none.
 
-    A SQLite database is copied beside it first.
+    It is copied first: a SQLite database beside it, a PostgreSQL one into a SQLite file in /var/lib/devicevault.
     """
     from devicevault.store.upgrade import upgrade_store
 
-    done = upgrade_store(settings.database_url)
+    done = upgrade_store(settings.database_url, with_copy=not no_copy)
     if done.copy is not None:
         console().print(f"the database as it was is kept in {done.copy}", soft_wrap=True)
     before = f", it was at {done.before or 'none'}" if done.before != done.after else ""

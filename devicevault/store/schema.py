@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, func, inspect, select
+from sqlalchemy import Connection, Engine, func, inspect, select
 
 from devicevault.errors import ConfigurationError, Fault
 
@@ -66,9 +66,14 @@ def upgrade(engine: Engine) -> None:
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(UPGRADE_LOCK)))
-        config = _alembic()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        upgrade_to(connection, "head")
+
+
+def upgrade_to(connection: Connection, version: str) -> None:
+    """Bring a database from whatever version it is at to a later one."""
+    config = _alembic()
+    config.attributes["connection"] = connection
+    command.upgrade(config, version)
 
 
 def create_if_empty(engine: Engine) -> None:
