@@ -35,6 +35,8 @@ def print_sources(inventory: Inventory) -> None:
         else:
             fix = f"; {state.fix}" if state.fix else ""
             say(errors(), f"warning: source {state.name}: {state.trouble}{fix}", style="yellow")
+        if state.unkept:
+            say(errors(), f"warning: source {state.name}: its answer can't be kept: {state.unkept}", style="yellow")
 
 
 def sources_report(inventory: Inventory | None) -> list[dict[str, Any]]:

@@ -86,6 +86,12 @@ def _look_at_source(source: SourceState) -> Iterator[Finding]:
         yield Finding.warning(INVENTORY, f"source {source.name}: {source.trouble}", source.fix or _UNTIL_THEN)
     elif not source.faults:
         yield Finding.ok(INVENTORY, f"source {source.name}: {counted(source.devices, 'device')}")
+    if source.unkept:
+        yield Finding.warning(
+            INVENTORY,
+            f"source {source.name}: its answer can't be kept: {source.unkept}",
+            "give the folder to the group devicevault, with mode 2770 (inventory.kept_dir)",
+        )
     if source.faults:
         faults = counted(len(source.faults), "fault")
         yield Finding.warning(

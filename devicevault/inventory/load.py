@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from devicevault import names
 from devicevault.errors import ConfigurationError, Fault, InventoryUnavailable
@@ -77,14 +78,14 @@ def _with_sources(
         tables.defaults, tables.groups, tables.known, lambda draft: _faults_alone(draft, settings, credentials)
     )
     sourced.take_own(tables.drafts, str(settings.inventory.path))
-    states = [sourced.take(answer) for answer in answers]
+    states = []
     for answer in answers:
-        keep(answer, folder, sourced.held.get(answer.source.name, {}))
-    for state, answer in zip(states, answers, strict=True):
+        state = sourced.take(answer)
+        unkept = keep(answer, folder, sourced.held.get(answer.source.name, {}))
+        states.append(replace(state, unkept=unkept))
         if answer.is_new and state.faults and not fresh:
-            logger.warning(
-                "inventory: %s in what a source says: %s", counted(len(state.faults), "fault"), state.faults[0]
-            )
+            faults = counted(len(state.faults), "fault")
+            logger.warning("inventory: %s in what a source says, such as %s", faults, state.faults[0])
     return sourced.drafts, states
 
 

@@ -20,3 +20,5 @@ class SourceState:
     fix: str = ""
     #: Devices that are left out, or kept as they were, for what the source says of them.
     faults: tuple[Fault, ...] = ()
+    #: Why its answer can't be kept for the day there is none; empty where it is.
+    unkept: str = ""

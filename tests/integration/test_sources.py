@@ -202,7 +202,7 @@ def test_a_source_that_is_away_and_comes_back(load: Load, netbox: WebServer, cap
     assert len([one for one in caplog.messages if "can't be asked" in one]) == 1
     netbox.devices.append(device(13))
     assert len(load(text)) == 13
-    assert "inventory: sources.cmdb answers again; devices: 13" in caplog.messages
+    assert "inventory: sources.cmdb answers again, with 13 devices" in caplog.messages
 
 
 def test_a_source_that_never_answered_is_a_service_that_is_away(load: Load) -> None:
@@ -347,3 +347,11 @@ def test_a_wrong_declaration_is_a_fault_of_the_file_with_its_line(load: Load, de
     (fault,) = caught.value.faults
     assert problem in str(fault)
     assert fault.line is not None
+
+
+def test_a_server_that_says_our_token_again_does_not_get_it_into_the_log(load: Load, netbox: WebServer) -> None:
+    text = NETBOX.format(url=netbox.url)
+    load(text)
+    netbox.status, netbox.body = 400, json.dumps({"detail": f"bad header: Token {TOKEN}"}).encode()
+    trouble = load(text).sources[0].trouble
+    assert "answers 400 Bad Request (bad header: ********)" in trouble

@@ -13,12 +13,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from devicevault.errors import InventoryUnavailable
 from devicevault.inventory import Inventory, foreign, load_inventory
 from devicevault.inventory.sources import kept
 from devicevault.inventory.sources.ansible_groups import Groups, expanded
 from devicevault.inventory.sources.ansible_ini import read_ini
 from devicevault.inventory.sources.ansible_yaml import read_yaml
 from devicevault.inventory.sources.failed import SourceFailed
+from devicevault.inventory.sources.mapping import PLAIN
 from devicevault.inventory.sources.text import Layout
 from devicevault.settings import Settings
 
@@ -241,7 +243,9 @@ def test_a_kept_answer_that_is_damaged_counts_as_none(load: Load, tmp_path: Path
 def test_where_nothing_can_be_kept_the_answer_is_used_all_the_same(load: Load, tmp_path: Path) -> None:
     (tmp_path / "list.yml").write_text("- {name: a, platform: linux}\n")
     (tmp_path / "kept").write_text("a file where the folder should be")
-    assert [device.name for device in load(FILE)] == ["a"]
+    found = load(FILE)
+    assert [device.name for device in found] == ["a"]
+    assert found.sources[0].unkept == f"{tmp_path}/kept: File exists"
 
 
 def test_a_kept_answer_of_the_future_is_not_taken_for_a_new_one(load: Load, tmp_path: Path) -> None:
@@ -278,3 +282,31 @@ def test_oxidized_and_rancid_do_not_call_two_platforms_by_one_name() -> None:
         for name in foreign.OXIDIZED.keys() & foreign.RANCID.keys()
         if foreign.OXIDIZED[name] != foreign.RANCID[name]
     ] == []
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["a", "linux", "22", "x y", "192.0.2.1/24", ""]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["slug", "value", "b"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+RECORDS = st.lists(st.dictionaries(st.sampled_from(list(PLAIN)), VALUES, max_size=6), max_size=4)
+
+
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(RECORDS)
+def test_whatever_a_source_says_is_a_device_or_a_fault(
+    load: Load, tmp_path: Path, records: list[dict[str, object]]
+) -> None:
+    (tmp_path / "list.yml").write_text(json.dumps(records))
+    (tmp_path / "kept" / "list.json").unlink(missing_ok=True)
+    try:
+        found = load(FILE + 'format = "json"\nfields = { tags = ["tags", "tags.slug"] }\nmax_shrink = 1\n')
+    except InventoryUnavailable:
+        return
+    assert len(found) <= len(records) <= len(found) + len(found.sources[0].faults)

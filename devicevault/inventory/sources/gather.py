@@ -17,6 +17,7 @@ from devicevault.inventory.sources.declared import Source
 from devicevault.inventory.sources.failed import SourceFailed
 from devicevault.inventory.sources.kept import Kept
 from devicevault.inventory.sources.text import Record
+from devicevault.inventory.sources.told import tell_end, tell_trouble
 from devicevault.tomlfile import dotted
 from devicevault.wording import counted
 
@@ -59,11 +60,15 @@ class Answer:
         return f"{self.trouble}; its last good answer, of {at:%Y-%m-%d %H:%M} UTC, is used ({count})"
 
 
-def keep(answer: Answer, folder: Path, held: Mapping[str, dict[str, Any]]) -> None:
-    """Keep a new answer for the day there is none, with the tables ``held`` in place of those at fault in it."""
-    if answer.is_new:
-        devices = {**answer.devices, **held}
-        _save(folder, answer.source.name, Kept(answer.source.digest, answer.answered_at, devices))
+def keep(answer: Answer, folder: Path, held: Mapping[str, dict[str, Any]]) -> str:
+    """Keep a new answer for the day there is none, with the tables ``held`` in place of those at fault in it.
+
+    Returns why that can't be, or an empty string.
+    """
+    if not answer.is_new:
+        return ""
+    devices = {**answer.devices, **held}
+    return _save(folder, answer.source.name, Kept(answer.source.digest, answer.answered_at, devices))
 
 
 def gather(
@@ -102,7 +107,9 @@ class _Asking:
 
     def answer(self) -> Answer:
         if not self._until:
-            return self._from_kept(self._kept.problem, self._kept.fix)
+            answer = self._from_kept(self._kept.problem, self._kept.fix)
+            self._tell(answer)
+            return answer
         # A moment more than the source's own limits, which tell better what was slow.
         self._thread.join(max(0.0, self._until - time.monotonic()) + 1)
         records, failure = self._records, self._failure
@@ -140,16 +147,13 @@ class _Asking:
             return self._failed(
                 SourceFailed(problem, f"if that is right: devicevault devices accept {self._source.name}")
             )
-        if self._kept.failed_at:
-            logger.warning("inventory: sources.%s answers again; devices: %d", self._source.name, len(devices))
+        if not self._fresh:
+            tell_end(self._folder, self._source.name, len(devices), was_known=self._kept.failed_at > 0)
         return Answer(self._source, devices, self._kept.devices, tuple(faults), time.time(), is_new=True)
 
     def _failed(self, failure: SourceFailed) -> Answer:
         answer = self._from_kept(failure.problem, failure.fix)
-        if self._kept.problem != failure.problem or self._fresh or not self._kept.is_answer:
-            logger.log(
-                logging.DEBUG if self._fresh else logging.WARNING, "inventory: %s: %s", answer.label, answer.told
-            )
+        self._tell(answer)
         if self._kept.is_answer:
             failed = replace(
                 self._kept,
@@ -161,18 +165,23 @@ class _Asking:
             _save(self._folder, self._source.name, failed)
         return answer
 
+    def _tell(self, answer: Answer) -> None:
+        # Whoever asks anew tells a person itself; and where nothing is kept, the failure is told as an error.
+        if answer.trouble and answer.answered_at and not self._fresh:
+            tell_trouble(self._folder, self._source.name, answer.told)
+
     def _from_kept(self, problem: str, fix: str) -> Answer:
         kept = self._kept
         return Answer(self._source, kept.devices, kept.devices, (), kept.answered_at, problem, fix)
 
 
-def _save(folder: Path, source: str, kept: Kept) -> None:
+def _save(folder: Path, source: str, kept: Kept) -> str:
     try:
         disk.save(folder, source, kept)
     except OSError as error:
         # An operator outside the group, or a full disk: what was answered is used all the same.
-        reason = error.strerror or type(error).__name__
-        logger.debug("inventory: the answer of sources.%s can't be kept: %s", source, reason)
+        return f"{folder}: {error.strerror or type(error).__name__}"
+    return ""
 
 
 def _tables(source: Source, records: list[Record]) -> tuple[dict[str, dict[str, Any]], list[Fault]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import IO, Annotated, Any, Final, NamedTuple
@@ -65,10 +65,15 @@ class Access(BaseModel):
     def get(self, url: str, folder: Path, timeout_s: float) -> Page:
         """What ``url`` answers. Raises :class:`SourceFailed`."""
         headers = {"User-Agent": f"devicevault/{__version__}", "Accept": "application/json, */*;q=0.5", **self.headers}
-        headers |= {name: read_secret(secret, name) for name, secret in self.secret_headers.items()}
+        secret = {name: read_secret(source, name) for name, source in self.secret_headers.items()}
         if authorization := self.authorization():
-            headers["Authorization"] = authorization
-        return _get(url, headers, str(folder / self.ca_file) if self.ca_file else None, timeout_s)
+            secret["Authorization"] = authorization
+        try:
+            return _get(url, {**headers, **secret}, str(folder / self.ca_file) if self.ca_file else None, timeout_s)
+        except SourceFailed as failed:
+            # A server may say again what it was told.
+            words = {word for value in secret.values() for word in (value, value.rpartition(" ")[2])}
+            raise SourceFailed(_masked(failed.problem, words), failed.fix) from None
 
 
 class _SameHostOnly(HTTPRedirectHandler):
@@ -133,6 +138,12 @@ def _detail(error: HTTPError) -> str:
     except (OSError, HTTPException, ValueError, LookupError, TypeError):
         return ""
     return f" ({told})" if isinstance(told, str) and len(told) < 200 else ""
+
+
+def _masked(text: str, secrets: Iterable[str]) -> str:
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, "********")
+    return text
 
 
 def _origin(url: str) -> str:
