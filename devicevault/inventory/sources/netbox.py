@@ -34,7 +34,8 @@ _FIELDS: Final[Fields] = {
     "address": "primary_ip.address",
     "platform": ["platform.slug", "platform.name"],
     "enabled": "status.value",
-    "tags": ["tags.slug", "site.slug", "role.slug"],
+    # The role's name until NetBox 3.6 comes last.
+    "tags": ["tags.slug", "site.slug", "role.slug", "device_role.slug"],
     "credential": "custom_fields.devicevault_credential",
     "group": "custom_fields.devicevault_group",
     "port": "custom_fields.devicevault_port",
