@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -55,6 +57,8 @@ class WebServer:
     location: str = ""
     #: One by one, what happens before an answer: the devices change while their pages are read.
     between: list[list[dict[str, Any]]] = field(default_factory=list)
+    #: Where its ``cert.pem`` and ``key.pem`` are; no TLS where there is none.
+    tls: Path | None = None
     is_slow: bool = False
     drips: bool = False
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -62,7 +66,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def answer(self, path: str, headers: dict[str, str]) -> tuple[int, Any]:
         if self.status != 200:
@@ -136,6 +140,10 @@ def web_server(**how: Any) -> Iterator[WebServer]:
     """The server, on a free port of 127.0.0.1, while the block lasts."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         server.web = WebServer(port=server.server_address[1], **how)
+        if server.web.tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(server.web.tls / "cert.pem", server.web.tls / "key.pem")
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:

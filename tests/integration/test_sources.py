@@ -13,6 +13,7 @@ import pytest
 from devicevault.errors import ConfigurationError, ExitCode, InventoryUnavailable
 from devicevault.inventory import Inventory, load_inventory
 from devicevault.settings import Settings
+from tests.certificates import Authority
 from tests.netbox import TOKEN, WebServer, device, web_server
 from tests.servers import free_port
 
@@ -355,3 +356,23 @@ def test_a_server_that_says_our_token_again_does_not_get_it_into_the_log(load: L
     netbox.status, netbox.body = 400, json.dumps({"detail": f"bad header: Token {TOKEN}"}).encode()
     trouble = load(text).sources[0].trouble
     assert "answers 400 Bad Request (bad header: ********)" in trouble
+
+
+def test_a_server_is_asked_only_when_its_certificate_is_right(load: Load, tmp_path: Path) -> None:
+    for folder, host in (("right", "127.0.0.1"), ("wrong", "netbox.example.net")):
+        (tmp_path / folder).mkdir()
+        Authority().issue(tmp_path / folder, host)
+    with (
+        web_server(devices=[device(1)], tls=tmp_path / "right") as right,
+        web_server(devices=[device(1), device(2)], tls=tmp_path / "wrong") as wrong,
+    ):
+        good = NETBOX.format(url=right.url) + 'ca_file = "right/authority.pem"\n'
+        assert len(load(good)) == 1
+        for bad, problem in (
+            (NETBOX.format(url=right.url), "CERTIFICATE_VERIFY_FAILED"),
+            (good.replace("right/", "wrong/"), "CERTIFICATE_VERIFY_FAILED"),
+            (good.replace(right.url, wrong.url).replace("right/", "wrong/"), "IP address mismatch"),
+            (good.replace("right/", "none/"), "ca_file "),
+        ):
+            assert problem in load(bad).sources[0].trouble
+        assert wrong.asked == []
