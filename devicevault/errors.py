@@ -55,8 +55,9 @@ class ServiceUnavailable(DeviceVaultError):
 class Fault:
     """One thing wrong in one place.
 
-    ``source`` is a file's path or the name of an environment variable, ``key`` the dotted key
-    (``devices.core-sw1.platform``), ``line`` the 1-based line where it is known for sure.
+    ``source`` is a file's path, the name of an environment variable, or that of an inventory's source
+    (``sources.cmdb``); ``key`` the dotted key (``devices.core-sw1.platform``), ``line`` the 1-based line where it is
+    known for sure.
     """
 
     source: str
