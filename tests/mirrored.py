@@ -69,7 +69,9 @@ class Vault:
         return git(self.path, *arguments)
 
     def files(self) -> dict[str, str]:
-        """Every file of the mirror's newest commit with its text."""
+        """Every file of the mirror's newest commit with its text; none where there is no commit yet."""
+        if not (self.path / "HEAD").exists() or not self.git("for-each-ref", "refs/heads/main"):
+            return {}
         names = self.git("ls-tree", "-r", "-z", "--name-only", "main").split("\0")
         return {name: self.git("show", f"main:{name}") for name in names if name}
 

@@ -50,7 +50,7 @@ class Outputs:
         self._delivery.settings = settings
         self._watch.renew(settings)
         for loop in self._loops:
-            loop.wake()
+            loop.retry()
 
     def __enter__(self) -> Outputs:
         for loop in self._loops:

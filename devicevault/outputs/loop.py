@@ -49,6 +49,7 @@ class Loop:
         self._database_url = database_url
         self._stop = stop
         self._wake = threading.Event()
+        self._again = threading.Event()
         self._store: Store | None = None
         self._failures = 0
         self._told = ""
@@ -56,6 +57,11 @@ class Loop:
 
     def wake(self) -> None:
         """There may be something to do. Raises nothing, takes no time."""
+        self._wake.set()
+
+    def retry(self) -> None:
+        """What failed may go now: nobody waits until it would be tried again by itself."""
+        self._again.set()
         self._wake.set()
 
     def __enter__(self) -> Loop:
@@ -66,7 +72,7 @@ class Loop:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        self._wake.set()
+        self.retry()
         self._thread.join(STOP_WITHIN_S)
 
     def _run(self) -> None:
@@ -74,10 +80,11 @@ class Loop:
             pause_s = self.turn()
             woken_at = time.monotonic() + self.output.least_pause_s
             if self._failures:
-                self._stop.wait(pause_s)
+                self._again.wait(pause_s)
             elif self._wake.wait(pause_s):
                 self._stop.wait(max(0.0, woken_at - time.monotonic()))
             self._wake.clear()
+            self._again.clear()
         self._close()
 
     def turn(self) -> float:

@@ -98,7 +98,7 @@ class Mirror:
         return Mirrored(len(work.made), is_waiting, head)
 
     def _rebuild(self, store: Store, old: Repository) -> Mirrored:
-        old.make()  # says so where the place is taken by something else
+        old.check_place()
         new = old.beside()
         new.remove()
         new.make()

@@ -98,14 +98,18 @@ class Repository:
             self._lock = None
             os.close(descriptor)
 
-    def make(self) -> None:
-        """Make an empty repository where there is none. Raises ConfigurationError for a place that is taken."""
-        if self.is_there():
-            return
-        if self.path.exists() and any(self.path.iterdir()):
+    def check_place(self) -> None:
+        """Raises ConfigurationError for a place that is taken by something else."""
+        if not self.is_there() and self.path.exists() and any(self.path.iterdir()):
             raise ConfigurationError(
                 Fault(str(self.path), "is not a git mirror of DeviceVault's", "name an empty place in mirror.path")
             )
+
+    def make(self) -> None:
+        """Make an empty repository where there is none. Raises ConfigurationError for a place that is taken."""
+        self.check_place()
+        if self.is_there():
+            return
         try:
             self.path.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
