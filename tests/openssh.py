@@ -70,7 +70,9 @@ class OpenSSH:
 
 
 def make_key(path: Path, kind: str, passphrase: str = "") -> None:
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-f", str(path)], check=True)
+    # A short RSA key does as well, and takes a tenth of the time.
+    bits = ["-b", "2048"] if kind == "rsa" else []
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, *bits, "-N", passphrase, "-f", str(path)], check=True)
 
 
 @contextmanager
