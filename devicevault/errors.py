@@ -89,6 +89,10 @@ class InventoryUnavailable(ConfigurationError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class NoDatabaseYet(ConfigurationError):
+    """There is no database where the settings say: nothing was ever asked for here."""
+
+
 class MalformedMessage(DeviceVaultError):
     """A request or a stream entry that can't be read; the reader sets it aside as a dead letter."""
 

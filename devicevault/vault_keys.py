@@ -164,7 +164,7 @@ def create_keys(vault: VaultSettings) -> str:
     there = [path for path in files if os.path.lexists(path)]
     if there:
         fix = "nothing sealed so far can be opened without the old vault.key; to start anew, move all three away"
-        raise ConfigurationError([Fault(str(path), "the key is already there", fix) for path in there])
+        raise ConfigurationError(Fault(", ".join(map(str, there)), "already there", fix))
     private = PrivateKey.generate()
     public_bytes = bytes(private.public_key)
     with _all_or_none() as written:

@@ -87,6 +87,10 @@ class RootGroup(click.Group):
         for name, lazy in COMMANDS.items():
             self.add_command(click.Command(name, short_help=lazy.help))
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        _open_what_is_closed()
+        return super().main(*args, **kwargs)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, [_in_utf_8(argument) for argument in args])
 
@@ -140,6 +144,14 @@ def load_command(name: str) -> click.Command:
     if not isinstance(command, click.Command):
         raise TypeError(f"{COMMANDS[name].target} is no command")
     return command
+
+
+def _open_what_is_closed() -> None:
+    """Give what a caller closed, as by ``>&-``, to nobody: the database would get that number, and be written to."""
+    # In this order, each gets its own number again: the lowest that is free.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _forget_stdout() -> None:

@@ -11,6 +11,7 @@ from devicevault.cli import examples, pass_settings
 from devicevault.cli.clock import local_time
 from devicevault.cli.collect import whoami
 from devicevault.cli.console import console, print_json, print_table, table
+from devicevault.errors import NoDatabaseYet
 from devicevault.messages import Status
 
 if TYPE_CHECKING:
@@ -33,12 +34,17 @@ def runs(settings: Settings, run: str | None, limit: int, as_json: bool) -> None
     from devicevault.store.reader import run_results
     from devicevault.store.runs import find_run, recent_runs
 
-    with open_store(settings.database_url) as store, store.reading() as session:
+    try:
+        with open_store(settings.database_url) as store, store.reading() as session:
+            if run is not None:
+                results = run_results(session, find_run(session, run).run_id)
+                print_summary(results, as_json=as_json)
+                return
+            found = recent_runs(session, limit=limit)
+    except NoDatabaseYet:
         if run is not None:
-            results = run_results(session, find_run(session, run).run_id)
-            print_summary(results, as_json=as_json)
-            return
-        found = recent_runs(session, limit=limit)
+            raise
+        found = []
     if as_json:
         print_json([asdict(one) for one in found])
     elif not found:

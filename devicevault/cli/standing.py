@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from devicevault.cli.console import errors
-from devicevault.errors import ConfigurationError, UsageError
+from devicevault.errors import ConfigurationError, NoDatabaseYet, UsageError
 from devicevault.messages import FAILED
 from devicevault.nearest import did_you_mean
 from devicevault.store.reader import DeviceState
@@ -43,6 +43,19 @@ class Standing:
             return False
         good = self.state.last_success_at
         return good is None or good < now - age
+
+
+def known_states(settings: Settings) -> list[DeviceState]:
+    """How each device the vault knows stands; none, with a word on stderr, where nothing was ever collected."""
+    from devicevault.store import open_store
+    from devicevault.store.reader import device_states
+
+    try:
+        with open_store(settings.database_url) as store, store.reading() as session:
+            return device_states(session)
+    except NoDatabaseYet as error:
+        errors().print(f"nothing was collected yet: {error.faults[0].problem}", style="yellow", soft_wrap=True)
+        return []
 
 
 def standings(states: Sequence[DeviceState], inventory: Inventory | None) -> list[Standing]:

@@ -48,12 +48,9 @@ def status(
     as_json: bool,
 ) -> None:
     """How each device's last collection ended, and when it was last backed up."""
-    from devicevault.cli.standing import chosen, readable_inventory, standings
-    from devicevault.store import open_store
-    from devicevault.store.reader import device_states
+    from devicevault.cli.standing import chosen, known_states, readable_inventory, standings
 
-    with open_store(settings.database_url) as store, store.reading() as session:
-        states = device_states(session)
+    states = known_states(settings)
     inventory = readable_inventory(settings, "devices never asked for are not shown")
     found = chosen(standings(states, inventory), devices, groups)
     if failed:

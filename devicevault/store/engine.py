@@ -21,7 +21,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from devicevault.errors import ConfigurationError, Fault, ServiceUnavailable
+from devicevault.errors import ConfigurationError, Fault, NoDatabaseYet, ServiceUnavailable
 from devicevault.store import schema
 
 #: Seconds a writer waits for another one before it gives up.
@@ -187,7 +187,7 @@ def _check_file(path: Path, *, create: bool) -> None:
     if path.exists():
         return
     if not create:
-        raise ConfigurationError(
+        raise NoDatabaseYet(
             Fault(SETTING, f"there is no database at {path} yet", "collect a device, or run: devicevault db upgrade")
         )
     _create_file(path)

@@ -159,3 +159,29 @@ def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(capsys: pytest.CaptureFixtur
     grid.add_row("edge-fw1", "")
     print_table(grid)
     assert [line for line in capsys.readouterr().out.splitlines() if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("arguments", ["config show", "config show --json", "--version", "platforms list"])
+def test_a_command_whose_output_nobody_wants_does_its_job_all_the_same(arguments: str, closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m devicevault {arguments} {closed}"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_opened_by_a_command_never_gets_the_number_of_a_closed_output() -> None:
+    script = (
+        "import os, sys; from devicevault.cli import main\n"
+        "try: main(['--version'])\n"
+        "except SystemExit: pass\n"
+        "os.write(2, str(os.open(os.devnull, os.O_RDONLY)).encode())"
+    )
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" <&- >&-', sys.executable, script], stderr=subprocess.PIPE, text=True, check=True
+    )
+    assert int(done.stderr) > 2

@@ -265,10 +265,11 @@ class TestDatabase:
         assert run("db", "upgrade").stdout == f"the database is at schema {schema.newest()}\n"
 
     def test_commands_that_only_look_make_no_database(self, run: Run, tmp_path: Path) -> None:
-        for arguments in (["status"], ["history", "x"], ["show", "x"], ["diff", "x"]):
+        for arguments in (["history", "x"], ["show", "x"], ["diff", "x"], ["runs", "x"]):
             found = run(*arguments)
             assert found.exit_code == 78
             assert "no database at" in found.stderr
+        assert (run("runs").exit_code, "nothing was ever asked for" in run("runs").stdout) == (0, True)
         assert list(tmp_path.iterdir()) == []
 
 

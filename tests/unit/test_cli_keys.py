@@ -62,3 +62,11 @@ def test_where_originals_are_plain_no_keys_are_made(config: Path) -> None:
     config.write_text(config.read_text() + 'originals = "plain"\n')
     assert create(config).exit_code == 0
     assert contents(config) == {}
+
+
+def test_keys_that_are_there_are_told_once_for_all_three(config: Path) -> None:
+    create(config)
+    again = CliRunner().invoke(main, ["--config", str(config), "keys", "create"])
+    assert again.exit_code == 78
+    (line,) = again.stderr.splitlines()
+    assert all(f"{config.parent}/{name}" in line for name in contents(config))

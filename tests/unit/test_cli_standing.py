@@ -189,3 +189,15 @@ class TestSuspect:
             ("diff", "shrunk", "1", "--suspect"),
         ):
             assert run(*command).exit_code == 2
+
+
+def test_before_the_first_collection_every_device_is_one_never_asked_for(
+    run: Run, environ: dict[str, str | None], tmp_path: Path
+) -> None:
+    environ["DEVICEVAULT_DATABASE_URL"] = f"sqlite:///{tmp_path}/not-there.db"
+    told = run("status", "--json")
+    assert told.exit_code == 0
+    assert [state["device"] for state in json.loads(told.stdout)] == ["fresh", "new", "old", "shrunk"]
+    assert "nothing was collected yet: there is no database at" in told.stderr
+    assert run("status", "--stale", "26h").exit_code == 1
+    assert not (tmp_path / "not-there.db").exists()
