@@ -92,6 +92,9 @@ def _settings(settings: Settings, group: str, broker: str, redis: str) -> Iterat
     if group in settings.groups:
         yield from _table(f"groups.{group}.worker", settings.groups[group].worker)
         yield from _table(f"groups.{group}.ssh", settings.groups[group].ssh)
+    # A device may name any of them.
+    for name, jump in settings.jumps.items():
+        yield from _table(f"jumps.{name}", jump)
 
 
 def _table(name: str, table: Any) -> Iterator[str]:

@@ -84,6 +84,7 @@ class Site:
         (self.vault / "platforms" / "acme.toml").write_text(PAGE)
         with (self.vault / "config.toml").open("a") as config:
             config.write("[groups.dmz.ssh]\nattempts = 3\n[queue]\nwait_s = 7200\n")
+            config.write('[jumps.bastion]\naddress = "192.0.2.9"\ncredential = "hop"\n')
         text = (self.vault / "config.toml").read_text()
         urls = f'broker_url = "{broker_url}"\nredis_url = "{redis.url}"\n'
         (self.vault / "config.toml").write_text(urls + text)
@@ -185,6 +186,7 @@ def test_a_joined_worker_collects_with_its_own_accounts_and_can_not_open_what_it
     assert not (site.worker / "vault.key").exists()
     assert site.settings(site.worker).for_group("dmz").ssh.attempts == 3
     assert site.settings(site.worker).queue.wait_s == 7200
+    assert site.settings(site.worker).jumps == site.settings(site.vault).jumps != {}
 
 
 def test_the_groups_accounts_reach_nothing_but_their_own(
