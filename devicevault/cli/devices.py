@@ -57,11 +57,13 @@ def list_devices(settings: Settings, groups: tuple[str, ...], tags: tuple[str, .
     if not found:
         console().print(f"no devices in {inventory.path}")
         return
-    headings = ["Device", "Address", "Platform", "Group", "Credential", "Tags"]
-    # Most inventories have every device enabled, and a column of nothing takes room from the others.
-    grid = table(*headings) if all(device.enabled for device in found) else table(*headings, "Enabled")
-    for device in found:
-        grid.add_row(*_cells(device)[: len(grid.columns)])
+    rows = [_cells(device) for device in found]
+    # Most inventories have no source and every device enabled, and a column of nothing takes room from the others.
+    optional = {"Source": any(device.source for device in found), "Enabled": not all(d.enabled for d in found)}
+    headings = [heading for heading in rows[0] if optional.get(heading, True)]
+    grid = table(*headings)
+    for row in rows:
+        grid.add_row(*(row[heading] for heading in headings))
     print_table(grid)
 
 
@@ -111,17 +113,19 @@ def _load(settings: Settings, credentials: tuple[str, ...] | None, *, fresh: boo
     return load_inventory(settings, Platforms.load(settings.platforms_dir).names(), credentials, fresh=fresh)
 
 
-def _cells(device: Device) -> tuple[str, ...]:
+def _cells(device: Device) -> dict[str, str]:
+    """The device's row, by the headings of its columns."""
     address = f"[{device.address}]" if ":" in device.address and device.port != 22 else device.address
-    return (
-        device.name,
-        address if device.port == 22 else f"{address}:{device.port}",
-        device.platform,
-        device.group,
-        ", ".join(device.credentials),
-        ", ".join(device.tags),
-        "yes" if device.enabled else "no",
-    )
+    return {
+        "Device": device.name,
+        "Address": address if device.port == 22 else f"{address}:{device.port}",
+        "Platform": device.platform,
+        "Group": device.group,
+        "Credential": ", ".join(device.credentials),
+        "Tags": ", ".join(device.tags),
+        "Source": device.source,
+        "Enabled": "yes" if device.enabled else "no",
+    }
 
 
 def _report(

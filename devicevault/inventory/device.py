@@ -38,3 +38,5 @@ class Device:
     console: str = ""
     #: What the console server wants behind the login name, such as ``:port7``.
     console_line: str = ""
+    #: The inventory's source that knows it; empty for one of the inventory's own file.
+    source: str = ""

@@ -19,6 +19,8 @@ class Draft:
     name: str
     values: dict[str, Any]
     fault_at: FaultAt
+    #: The inventory's source it was read from; empty for the inventory's own file.
+    source: str = ""
 
 
 def values_of(

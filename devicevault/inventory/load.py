@@ -177,4 +177,5 @@ def _device(draft: Draft, settings: Settings) -> Device:
         transport=values.get("transport", "ssh"),
         console=values.get("console", ""),
         console_line=values.get("console_line", ""),
+        source=draft.source,
     )

@@ -76,7 +76,8 @@ class SourcedDrafts:
         own = values_of(DeviceEntry, table, self.known, fault_at, faults)
         general = layered(dict(self.defaults), dict(answer.source.defaults))
         group = own.get("group", general.get("group")) or names.DEFAULT_GROUP
-        draft = Draft(name, layered(layered(general, dict(self.groups.get(group, {}))), own), fault_at)
+        values = layered(layered(general, dict(self.groups.get(group, {}))), own)
+        draft = Draft(name, values, fault_at, answer.source.name)
         faults += self.faults_alone(draft)
         other = self.ids.get(draft.values.get("id") or name, name)
         if other != name:

@@ -76,6 +76,7 @@ def test_list_as_json_holds_all_that_a_device_is(folder: Path) -> None:
         "transport": "ssh",
         "console": "",
         "console_line": "",
+        "source": "",
     }
 
 
@@ -157,6 +158,15 @@ def sourced(folder: Path) -> Path:
     assert "10 devices, no fault" in result.stdout
     assert "source list: 8 devices, answered just now" in result.stdout
     return folder
+
+
+def test_list_tells_which_source_knows_a_device(sourced: Path) -> None:
+    lines = [line.split() for line in run(sourced, "list").stdout.splitlines()]
+    assert lines[0] == ["Device", "Address", "Platform", "Group", "Credential", "Tags", "Source", "Enabled"]
+    assert ["a", "a", "linux", "default", "default", "list", "yes"] in lines
+    found = json.loads(run(sourced, "list", "--json").stdout)
+    assert {device["name"]: device["source"] for device in found}["core-sw1"] == ""
+    assert {device["source"] for device in found} == {"", "list"}
 
 
 def test_check_asks_the_sources_anew_and_tells_one_that_is_away(sourced: Path) -> None:
