@@ -38,7 +38,7 @@ _TOLD: Final = 5
     "kind",
     required=True,
     type=click.Choice(["oxidized", "rancid", "netbox", "csv", "ansible"]),
-    help="What PLACE belongs to.",
+    help="What PATH_OR_URL belongs to.",
 )
 @click.argument("place", metavar="PATH_OR_URL")
 @click.option("--output", "-o", default="-", metavar="FILE", help="Where to write; standard output otherwise.")
@@ -69,9 +69,9 @@ def import_devices(
 ) -> None:
     """Write devices.toml out of what you had before.
 
-    PATH_OR_URL is Oxidized's settings file or a router.db; RANCID's folder or one router.db; NetBox' address; a CSV
-    with a heading; an Ansible inventory. No login is carried over. What could not be is told at the end, and stands in
-    the file as comments.
+    PATH_OR_URL is Oxidized's settings file, a router.db, or its REST interface; RANCID's folder or one router.db;
+    NetBox' address; a CSV with a heading; an Ansible inventory. No login is carried over. What could not be is told at
+    the end, and stands in the file as comments.
     """
     from devicevault.inventory.importing import planned
     from devicevault.inventory.importing.toml import as_toml
@@ -101,6 +101,8 @@ def _gathered(
     from devicevault.inventory.importing import oxidized, rancid, sources
 
     match kind:
+        case "oxidized" if place.startswith(("http://", "https://")):
+            return sources.read_oxidized(place, known)
         case "oxidized":
             return oxidized.read(Path(place), columns, delimiter)
         case "rancid":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import stat
 from pathlib import Path
@@ -172,6 +173,28 @@ def test_oxidized_with_json(folder: Path) -> None:
     (folder / "nodes.json").write_text('{"data": [{"host": {"name": "r1", "ip": "192.0.2.1"}, "os": "eos"}]}')
     inventory, _ = imported(folder, "--from", "oxidized", "config")
     assert brief(inventory) == [("r1", "192.0.2.1", "arista_eos", "default")]
+
+
+def test_oxidized_by_its_rest_interface(folder: Path) -> None:
+    nodes = [
+        {
+            "name": "r1",
+            "full_name": "dmz/r1",
+            "ip": "192.0.2.1",
+            "group": "dmz",
+            "model": "IOS",
+            "vars": {"enable": "S3cret"},
+        },
+        {"name": "r2", "full_name": "r2", "ip": "192.0.2.2", "group": None, "model": "JunOS", "last": None},
+    ]
+    with web_server(body=json.dumps(nodes).encode()) as server:
+        inventory, told = imported(folder, "--from", "oxidized", server.url)
+        assert [path for path, _ in server.asked] == ["/nodes.json"]
+    assert brief(inventory) == [
+        ("r1", "192.0.2.1", "cisco_ios", "dmz"),
+        ("r2", "192.0.2.2", "juniper_junos", "default"),
+    ]
+    assert "nor any login" in told
 
 
 @pytest.mark.parametrize(("kind", "words"), [("http", "sources.NAME"), ("csv:\n    gpg: true\n  x", "GnuPG")])

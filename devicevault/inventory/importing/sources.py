@@ -1,4 +1,4 @@
-"""Devices of what may also be a source of the inventory: NetBox, CSV, Ansible."""
+"""Devices of what may also be a source of the inventory: NetBox, CSV, Ansible, a running Oxidized."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ def read_netbox(url: str, token_file: str, platforms: Collection[str]) -> Gather
     token = {"token": {"file": token_file}} if token_file else {"token": {"env": "NETBOX_TOKEN"}}
     fields = {"group": "site.slug", "tags": ["tags.slug", "role.slug"]}
     return _read({"kind": "netbox", "url": url, **token, "fields": fields}, f"NetBox at {url}", platforms)
+
+
+def read_oxidized(url: str, platforms: Collection[str]) -> Gathered:
+    """The nodes that a running Oxidized lists in its REST interface. Raises :class:`ImportFailed`."""
+    place = url if url.endswith(".json") else f"{url.rstrip('/')}/nodes.json"
+    fields = {"name": "name", "address": "ip", "platform": "model", "group": "group"}
+    gathered = _read({"kind": "http", "url": place, "fields": fields}, f"Oxidized at {url}", platforms)
+    gathered.notes.append(
+        "ports, telnet and old algorithms are not in this list, nor any login; Oxidized's settings file tells more"
+    )
+    return gathered
 
 
 def read_ansible(path: str, platforms: Collection[str]) -> Gathered:
