@@ -130,9 +130,8 @@ def test_a_database_of_an_earlier_release_is_upgraded_with_its_data(
             device = reader.find_device(session, "core-sw1")
             assert reader.revision(session, device, artifact="running").text == CONFIG
             assert reader.device_results(session, device, limit=1)[0].requested_at == MOMENT
-        report = write_results(
-            store, [result(request("core-sw1", minutes=9), "success", CONFIG + "new\n", rules_digest="x")]
-        )
+        later = result(request("core-sw1", minutes=9), "success", CONFIG + "new\n", rules_digest="x")
+        report = write_results(store, [later])
         assert [(change.number, change.reason) for change in report.changes] == [(2, "changed")]
     assert done.copy is not None
     assert done.copy.parent == tmp_path

@@ -1,0 +1,1 @@
+"""A vault's own backup: one file with its database, its settings and, on request, its keys."""
