@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
+from devicevault.collector.login_questions import asking_for_login
 from devicevault.collector.session import Session
 from devicevault.messages import CollectFacts
 from devicevault.platforms import Platforms
@@ -82,7 +83,8 @@ def probing(platforms: Platforms) -> Platform:
 
 def detect(open_session: Callable[[Platform], AbstractContextManager[Session]], platforms: Platforms) -> Detection:
     """Logs in and looks. Raises a :class:`~devicevault.errors.CollectionError` where there is no session."""
-    with open_session(probing(platforms)) as session:
+    # Some ask for name and password behind SSH once more.
+    with open_session(asking_for_login(probing(platforms))) as session:
         found = Detection(session.banner, session.prompt)
         candidates = [page for page in platforms if page.kind == "cli" and _fits(page, session.prompt)]
         answers: dict[str, str] = {}

@@ -24,7 +24,7 @@ SESSION = re.compile(
     r"enable(?: \d+| admin)?|exit|quit|/quit|logout|logoff|bye|end|lo|x|cli|sonic-cli|clish|tmsh|vtysh|imish|"
     r"term(?:inal)? (?:len(?:gth)?|width|pager|more|datadump|page|rows?|cols?)(?: \S+)?|"
     r"screen-(?:length|width) .*|screen-length disable|skip-page-display|page-off|paging off|pagination off|"
-    r"environment (?:no more|more false)|stty .*|length 0|pager (?:off|0)|cli (?:pagination|pager) off"
+    r"environment (?:no more|more false)|stty .*|length 0|pager (?:off|0)|cli (?:pagination|pager) off|paginate false"
 )
 
 
