@@ -60,6 +60,8 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "git": LazyCommand("devicevault.cli.git:git", "The git mirror of the history."),
     "notify": LazyCommand("devicevault.cli.notify:notify", "Who is told of changes and faults."),
     "join": LazyCommand("devicevault.cli.join:join", "Make another host a worker of this vault."),
+    "backup": LazyCommand("devicevault.cli.backup:backup", "Back the vault itself up into one file."),
+    "restore": LazyCommand("devicevault.cli.backup:restore", "Put the vault together again from its backup."),
     "db": LazyCommand("devicevault.cli.db:db", "Check and upgrade the database."),
     "doctor": LazyCommand("devicevault.cli.doctor:doctor", "Walk the whole chain and tell what to do about faults."),
     "demo": LazyCommand("devicevault.cli.demo:demo", "See it all work on a simulated fleet, in under a minute."),
