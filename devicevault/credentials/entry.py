@@ -18,7 +18,8 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SECRETS: Final = ("username", "password", "enable", "key", "passphrase")
 _BINDINGS: Final = ("networks", "groups")
-_KEYS: Final = (*_SECRETS, "agent", *_BINDINGS, "telnet")
+#: Every key of a ``[credentials.NAME]`` table.
+KEYS: Final = (*_SECRETS, "agent", *_BINDINGS, "telnet")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class EntryParser:
         if not isinstance(table, dict):
             self._fault((), "is not a table", f"write [credentials.{self._name}] with username and password below it")
             return CredentialEntry({})
-        for key in table.keys() - {*_KEYS}:
-            self._fault((key,), "unknown key", did_you_mean(key, _KEYS) or f"known keys: {', '.join(_KEYS)}")
+        for key in table.keys() - {*KEYS}:
+            self._fault((key,), "unknown key", did_you_mean(key, KEYS) or f"known keys: {', '.join(KEYS)}")
         sources = dict(self._sources(table))
         self._check_whole(table, sources)
         return CredentialEntry(

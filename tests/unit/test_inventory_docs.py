@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tomli
 
-from devicevault.credentials import CredentialStore
+from devicevault.credentials import CredentialStore, entry
 from devicevault.inventory import load_inventory
 from devicevault.inventory.entry import DefaultsEntry, DeviceEntry, GroupEntry
 from devicevault.platforms import Platforms
@@ -77,7 +77,13 @@ def test_router_db_files_load_with_the_settings_of_the_page(
 
 def test_the_credentials_of_the_page_load(tmp_path: Path) -> None:
     path = tmp_path / "credentials.toml"
-    (text,) = examples("credentials.md")
-    path.write_text(text)
-    path.chmod(0o640)
-    assert CredentialStore.load(path).names() == ("default", "dmz")
+    names: list[str] = []
+    for text in examples("credentials.md"):
+        path.write_text(text)
+        path.chmod(0o640)
+        names += CredentialStore.load(path).names()
+    assert names == ["default", "dmz", "core"]
+
+
+def test_every_key_of_a_credential_is_explained() -> None:
+    assert {row[0].strip("`") for row in rows("credentials.md", "key")} == set(entry.KEYS)
