@@ -40,6 +40,8 @@ class Dialect:
     error: str
     #: The configuration as printed, with the lines that are new at each reading.
     frame: Frame
+    #: The command that shows what the device starts with, if it keeps that apart.
+    startup: str = r"(?!)"
     #: The command that counts the lines of what ``show`` prints, and the answer's form.
     count: str = r"(?!)"
     count_form: str = "{count}\n"
@@ -139,7 +141,7 @@ def _fortios(text: str, reading: Reading) -> str:
     return (
         f"#config-version=FGT91G-7.4.7-FW-build2731-250120:opmode=0:vdom=0:user={reading.user}\n"
         f"#conf_file_ver={4000000000 + reading.number}\n#buildno=2731\n#global_vdom=1\n"
-        + re.sub(r"ENC (\S+)", salted, text)
+        + re.sub(r"ENC (?!SH2)(\S+)", salted, text)  # a hash is what it is
         + "\n"
     )
 
@@ -168,7 +170,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     "cisco_ios": Dialect(
         prompt="{name}#",
         user_prompt="{name}>",
-        show=r"(sh|show) (run|running-config)( all| view full)?|show (start|startup-config)",
+        show=r"(sh|show) (run|running-config)( all| view full)?",
+        startup=r"show (start|startup-config)",
         error="                   ^\n% Invalid input detected at '^' marker.\n\n",
         frame=_ios,
         silence=r"term(inal)? len(gth)? 0",
@@ -180,9 +183,10 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         prompt="{name}# ",
         motd="\nCisco Nexus Operating System (NX-OS) Software\nTAC support: http://www.cisco.com/tac\n",
         show=r"show (run|running-config)( all)?",
+        startup=r"show (start|startup-config)",
         error="                      ^\n% Invalid command at '^' marker.\n",
         frame=_nxos,
-        count=r"show (run|running-config) \| include \. \| count",
+        count=r"show (run|running-config|startup-config) \| include \. \| count",
         counts_blank=False,
         silence=r"term(inal)? len(gth)? 0",
         pager="--More--",
@@ -200,6 +204,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         user_prompt="{name}> ",
         motd="Type help or '?' for a list of available commands.\n",
         show=r"show (run|running-config)( all)?|more system:running-config",
+        startup=r"show (start|startup-config)",
         error="                ^\nERROR: % Invalid input detected at '^' marker.\n",
         frame=_asa,
         silence=r"term(inal)? pager (lines )?0",
@@ -215,7 +220,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     "arista_eos": Dialect(
         prompt="{name}#",
         user_prompt="{name}>",
-        show=r"show (run|running-config)( all| sanitized)?|show startup-config",
+        show=r"show (run|running-config)( all| sanitized)?",
+        startup=r"show startup-config",
         error="% Invalid input\n",
         frame=_eos,
         silence=r"term(inal)? len(gth)? 0",
@@ -253,9 +259,10 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     "aruba_aoscx": Dialect(
         prompt="{name}# ",
         show=r"show (run|running-config)( all)?",
+        startup=r"show startup-config",
         error="Invalid input: {command}\n",
         frame=_aoscx,
-        count=r"show (run|running-config) \| count",
+        count=r"show (run|running-config|startup-config) \| count",
         silence=r"no page",
         pager="-- MORE --, next page: Space, next line: Enter, quit: q",
         erase="\r" + " " * 56 + "\r",
@@ -270,7 +277,8 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         prompt="<{name}>",
         motd="\n" + "*" * 78 + "\n* Copyright (c) 2004-2022 New H3C Technologies Co., Ltd. All rights reserved.*\n"
         "* Without the owner's prior written consent,                                 *\n" + "*" * 78 + "\n\n",
-        show=r"dis(play)? cur(rent-configuration)?|display saved-configuration",
+        show=r"dis(play)? cur(rent-configuration)?",
+        startup=r"dis(play)? saved(-configuration)?",
         error="          ^\n % Unrecognized command found at '^' position.\n",
         frame=_plain,
         silence=r"screen-length disable",

@@ -66,6 +66,8 @@ class SimulatedDevice:
     platform: str = "cisco_ios"
     #: The stable part of the configuration; made up from the name when left out.
     configuration: str = ""
+    #: What it starts with: the first configuration, whatever is changed and never saved afterwards.
+    startup: str = ""
     username: str = "backup"
     password: str = "correct horse"  # noqa: S105 - a simulated device's
     #: Enable secret; where empty, a login is privileged at once.
@@ -95,6 +97,7 @@ class SimulatedDevice:
         if self.platform not in DIALECTS:
             raise ValueError(f"no simulated {self.platform!r}; there are {', '.join(DIALECTS)}")
         self.configuration = self.configuration or configuration_for(self.platform, self.name)
+        self.startup = self.startup or self.configuration
 
     def terminal(self, user: str, send: Send, receive: Receive) -> Served:
         """What a login of ``user`` sees."""

@@ -69,8 +69,10 @@ class Terminal:
         elif self._privileged and re.fullmatch(self.dialect.show, command):
             paged = "no-more" not in command and "without-paging" not in command
             await self._show_configuration(self.dialect.mark if "; :put " in command else "", paged=paged)
+        elif self._privileged and re.fullmatch(self.dialect.startup, command):
+            await self._page(self._printed(self.device.startup))
         elif self._privileged and re.fullmatch(self.dialect.count, command):
-            await self._count_lines()
+            await self._count_lines(self.device.startup if "startup" in command else self.device.configuration)
         else:
             await self._answer(command)
 
@@ -93,22 +95,22 @@ class Terminal:
         else:
             await self._print("% Access denied\n\n")
 
-    def _printed(self) -> str:
+    def _printed(self, configuration: str) -> str:
         """The configuration as it is shown now."""
         device = self.device
         # A second later at each reading: two readings within one second would print the same time.
         clock = datetime.now(UTC) + timedelta(seconds=device.readings)
-        return self.dialect.frame(device.configuration, Reading(device.name, self.user, device.readings, clock))
+        return self.dialect.frame(configuration, Reading(device.name, self.user, device.readings, clock))
 
-    async def _count_lines(self) -> None:
-        lines = self._printed().splitlines()
+    async def _count_lines(self, configuration: str) -> None:
+        lines = self._printed(configuration).splitlines()
         count = len(lines) if self.dialect.counts_blank else sum(1 for line in lines if line.strip())
         await self._print(self.dialect.count_form.format(count=count))
 
     async def _show_configuration(self, mark: str, *, paged: bool) -> None:
         device = self.device
         device.readings += 1
-        text = self._printed() + mark
+        text = self._printed(device.configuration) + mark
         match device.fault:
             case "error_text":
                 await self._print(self.dialect.error.format(command="show"))

@@ -78,9 +78,10 @@ def rows_of(vault: Installation, run_id: str) -> list[DeviceBackupResult]:
 
 
 def texts(vault: Installation) -> dict[str, list[str]]:
-    """Every revision's text, oldest first, by the device's name."""
+    """Every revision's text, oldest first, by the device's name; what it starts with is left out."""
     kept: defaultdict[str, list[str]] = defaultdict(list)
     query = select(Device.name, DeviceRevision).join(Device, DeviceRevision.device_pk == Device.id)
+    query = query.where(DeviceRevision.artifact != "startup")
     with open_store(vault.database_url) as store, store.reading() as session:
         for name, revision in session.execute(query.order_by(DeviceRevision.number)):
             kept[name].append(zlib.decompress(revision.config.compressed).decode())

@@ -155,13 +155,13 @@ def test_a_configuration_that_never_stays_the_same_is_no_success(tmp_path: Path)
 def test_an_artifact_over_the_set_size_leaves_none_of_the_others(tmp_path: Path) -> None:
     """Never half-stored: what was read before it is of a configuration nobody can restore."""
     page = PLATFORMS.get("cisco_ios")
-    startup = page.artifacts[0].model_copy(update={"name": "startup", "commands": ("show startup-config",)})
-    pages = {**PLATFORMS.pages, "cisco_ios": page.model_copy(update={"artifacts": (*page.artifacts, startup)})}
+    needed = page.artifacts[0].model_copy(update={"name": "startup", "commands": ("show startup-config",)})
+    pages = {**PLATFORMS.pages, "cisco_ios": page.model_copy(update={"artifacts": (page.artifacts[0], needed)})}
     device = SimulatedDevice("r1")
 
     def grow(kind: str, text: str) -> None:
         if kind == "typed" and text == "show startup-config":
-            device.configuration = "! filler\n" * 20_000 + device.configuration
+            device.startup = "! filler\n" * 20_000 + device.startup
 
     context = make_context(tmp_path, transcript=grow, max_artifact_mb=0.1)
     result = collected(device, replace(context, platforms=Platforms(pages)))
