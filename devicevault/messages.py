@@ -133,6 +133,8 @@ class Artifact(Message):
     digest: str
     #: Keyed digest of the original without volatile lines and newly salted secrets; empty without ``vault.digest``.
     original_digest: str = ""
+    #: Whether the original holds secrets that are salted anew at each reading, which no digest can tell apart.
+    is_salted: bool = False
     #: The normalised text: volatile lines removed, secrets redacted.
     text: str = ""
     #: The original, zlib-compressed, then sealed by the worker; compressed only when ``key_id`` is ``plain``.

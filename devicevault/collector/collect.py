@@ -28,6 +28,7 @@ from devicevault.credentials import CredentialStore
 from devicevault.errors import (
     CollectionError,
     CollectionInterrupted,
+    CommandRejected,
     ConfigurationTooLarge,
     DeviceUnreachable,
     OutputTruncated,
@@ -218,7 +219,9 @@ class _Collection:
         except CollectionError as error:
             if not source.optional:
                 raise
-            self.steps.warning(f"{source.name} is left out: {error.problem}")
+            # A device that knows no such command lacks nothing; anything else may be worth a look.
+            tell = self.steps.info if isinstance(error, CommandRejected) else self.steps.warning
+            tell(f"{source.name} is left out: {error.problem}")
             return None
 
     def _keep(self, readings: Sequence[Reading]) -> None:
@@ -239,6 +242,7 @@ class _Collection:
             size=len(encoded),
             digest="sha256:" + hashlib.sha256(encoded).hexdigest(),
             original_digest=self.context.sealer.keyed_digest(reading.normalised.comparable, reading.normalised.basis),
+            is_salted=reading.normalised.salted > 0,
             text=text,
             original=original,
             key_id=key_id,

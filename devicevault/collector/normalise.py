@@ -26,6 +26,8 @@ class Normalised:
     basis: str
     #: How many secrets were hidden in ``text``.
     redacted: int
+    #: How many of them are salted anew at each reading: whether one of these was changed, nobody can tell.
+    salted: int = 0
 
 
 def normalise(platform: Platform, text: str, own_secrets: Collection[str] = ()) -> Normalised:
@@ -38,11 +40,11 @@ def normalise(platform: Platform, text: str, own_secrets: Collection[str] = ()) 
     kept = framed(without_volatile(without_preamble(platform, text), platform.volatile))
     redaction = Redaction(kept)
     redaction.hide(rule for rule in platform.secrets if rule.salted)
-    comparable = redaction.text
+    comparable, salted = redaction.text, redaction.hidden
     redaction.hide(rule for rule in platform.secrets if not rule.salted)
     redaction.hide_anywhere()
     redaction.hide_words(own_secrets)
-    return Normalised(redaction.text, comparable, comparison_basis(platform), redaction.hidden)
+    return Normalised(redaction.text, comparable, comparison_basis(platform), redaction.hidden, salted)
 
 
 def comparison_basis(platform: Platform) -> str:

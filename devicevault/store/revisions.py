@@ -162,7 +162,10 @@ def config_of(session: Session, artifact: Artifact) -> DeviceConfig:
 
 
 def _keep_original(session: Session, revision: DeviceRevision, artifact: Artifact, read_at: datetime) -> None:
-    """Keep the newest whole original of this revision; one that differs in nothing that counts is not kept again."""
+    """Keep the newest whole original of this revision; one that differs in nothing that counts is not kept again.
+
+    Where secrets are salted anew at each reading, one of them may have been changed: the newest always counts.
+    """
     if not artifact.original:
         return
     kept = session.scalars(
@@ -171,15 +174,19 @@ def _keep_original(session: Session, revision: DeviceRevision, artifact: Artifac
     if kept is None:
         kept = SealedOriginal(revision_id=revision.id)
         session.add(kept)
-    elif (
-        artifact.original_digest and kept.original_digest == artifact.original_digest and kept.key_id == artifact.key_id
-    ):
+    elif _is_same_for_sure(kept, artifact):
         return
     kept.key_id = storable(artifact.key_id)
     kept.original_digest = storable(artifact.original_digest)
     kept.sealed = artifact.original
     kept.collected_at = read_at
     session.flush()
+
+
+def _is_same_for_sure(kept: SealedOriginal, artifact: Artifact) -> bool:
+    if artifact.is_salted or not artifact.original_digest:
+        return False
+    return (kept.original_digest, kept.key_id) == (artifact.original_digest, artifact.key_id)
 
 
 def described_artifact(artifact: Artifact, revision_number: int | None) -> dict[str, Any]:
