@@ -17,14 +17,14 @@ IN_FRONT = re.compile(r"^(?:sudo -n |admin )?(?:(?:vtysh|tmsh) -c ['\"]|sh -c 'c
 #: How a command begins that shows something. A page with another beginning is looked at by a person, and added.
 READS = re.compile(
     r"(?:show|sh|display|get|list|more|cat|info|print|dump|view|export|echo|/?export|/\S+(?: \S+)* (?:print|export)"
-    r"|\S*show\S*|uname|uptime|version|about|sysdescr|hostname|ls|readscript|sysinfo)\b.*"
+    r"|\S*show\S*|uname|uptime|version|about|sysdescr|hostname|ls|readscript|sysinfo|(?:configuration|chassis|software) show)\b.*"
 )
 #: Steps of the session itself: its screen, its way in and out.
 SESSION = re.compile(
     r"enable(?: \d+| admin)?|exit|quit|/quit|logout|logoff|bye|end|lo|x|cli|sonic-cli|clish|tmsh|vtysh|imish|"
     r"term(?:inal)? (?:len(?:gth)?|width|pager|more|datadump|page|rows?|cols?)(?: \S+)?|"
     r"screen-(?:length|width) .*|screen-length disable|skip-page-display|page-off|paging off|pagination off|"
-    r"environment (?:no more|more false)|stty .*|length 0|pager (?:off|0)|cli (?:pagination|pager) off|paginate false"
+    r"environment (?:no more|more false)|stty .*|length 0|pager (?:off|0)|cli (?:pagination|pager) off|paginate false|system shell session set more off"
 )
 
 
