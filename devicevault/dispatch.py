@@ -7,6 +7,7 @@ did not take is said in the row at once: a request never just vanishes.
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,14 +25,15 @@ from devicevault.store import Store, mark_undelivered, open_run, queue_requests,
 if TYPE_CHECKING:
     from celery import Celery
     from kombu.connection import Connection
+    from kombu.messaging import Producer
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 5.0
 #: RabbitMQ without disk or memory to spare confirms nothing and refuses nothing: it just stays silent.
 CONFIRM_TIMEOUT_S: Final = 10.0
-#: How one message is tried again when the broker goes away in the middle.
-RETRY_POLICY: Final = {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.6, "interval_max": 2.0}
+#: Seconds before one message is tried again, each on a new connection, when the broker goes away in the middle.
+AGAIN_AFTER_S: Final = (0.2, 1.0, 3.0, 5.0)
 #: What becomes of requests that were not sent when the command itself was ended.
 INTERRUPTED: Final = "interrupted before the request was sent; collect the device again"
 
@@ -202,27 +204,50 @@ def _send(
     settings: Settings,
     undelivered: dict[str, str],
 ) -> None:
-    """Send the requests through one producer and take each that the broker took out of ``undelivered``.
+    """Send the requests and take each that the broker took out of ``undelivered``.
 
     Once a message was refused in spite of all retries the broker is away, and the rest would wait for nothing.
     """
-    with app.amqp.Producer(connection, auto_declare=False) as producer:
-        for request in requests:
-            try:
-                app.send_task(
-                    names.TASK_COLLECT,
-                    args=(request.to_wire(),),
-                    producer=producer,
-                    ignore_result=True,
-                    retry=True,
-                    retry_policy=RETRY_POLICY,
-                    confirm_timeout=CONFIRM_TIMEOUT_S,
-                    **message_options(request, settings),
-                )
-            except refusal.broker_errors(connection) as error:
-                reason = f"the broker did not take the request: {refusal.in_words(error)}; collect the device again"
-                undelivered.update(dict.fromkeys(undelivered.keys() & {one.task_id for one in requests}, reason))
-                # Closing politely would wait for an answer which a blocked broker never gives.
-                connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
-                return
-            undelivered.pop(request.task_id, None)
+    producer = app.amqp.Producer(connection, auto_declare=False)
+    for request in requests:
+        try:
+            producer = _send_one(app, connection, producer, request, settings)
+        except refusal.broker_errors(connection) as error:
+            reason = f"the broker did not take the request: {refusal.in_words(error)}; collect the device again"
+            undelivered.update(dict.fromkeys(undelivered.keys() & {one.task_id for one in requests}, reason))
+            # Closing politely would wait for an answer which a blocked broker never gives.
+            connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
+            return
+        undelivered.pop(request.task_id, None)
+
+
+def _send_one(
+    app: Celery, connection: Connection, producer: Producer, request: CollectRequest, settings: Settings
+) -> Producer:
+    """Send one request; returns the producer for the next one, which is another after the connection was lost.
+
+    Not by kombu's retrying: it tries the lost connection's channel again and again where the queue is to be declared.
+    """
+    waits_s = iter(AGAIN_AFTER_S)
+    while True:
+        try:
+            app.send_task(
+                names.TASK_COLLECT,
+                args=(request.to_wire(),),
+                producer=producer,
+                ignore_result=True,
+                retry=False,
+                confirm_timeout=CONFIRM_TIMEOUT_S,
+                **message_options(request, settings),
+            )
+            return producer
+        except refusal.PublishingBlockedError:
+            raise
+        except refusal.broker_errors(connection):
+            wait_s = next(waits_s, None)
+            if wait_s is None:
+                raise
+        connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        time.sleep(wait_s)
+        # Connects when it is first used.
+        producer = app.amqp.Producer(connection, auto_declare=False)

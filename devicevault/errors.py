@@ -51,6 +51,10 @@ class ServiceUnavailable(DeviceVaultError):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class ServiceFull(ServiceUnavailable):
+    """A service answers, and has no room for what it is given."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """One thing wrong in one place.

@@ -10,16 +10,15 @@ import threading
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
-from devicevault import names, steering
+from devicevault import steering
 from devicevault.collector.activity import Activity
 from devicevault.errors import ServiceUnavailable
 from devicevault.settings import Settings
-from devicevault.stream import unavailable
+from devicevault.stream import memory_used, unread_results
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ class Holds:
     def _pressure(self) -> str:
         worker = self.settings.worker
         share = RELEASE_SHARE if self._is_pressed else 1.0
-        unread = unread_results(self._redis, self.settings)
+        unread = unread_results(self._redis, self.settings.results_stream)
         told = ""
         if unread >= share * worker.max_unread_results:
             told = f"{unread} results wait to be stored"
@@ -144,30 +143,3 @@ class Holds:
             except Exception:
                 # Whatever it was, the next look may go well; without looks the worker would never go on.
                 logger.exception("Whether to take requests is not known")
-
-
-def unread_results(redis: Redis, settings: Settings) -> int:
-    """Results in the stream that the consumer has not read. Raises :class:`ServiceUnavailable`."""
-    with unavailable(redis):
-        try:
-            groups: Any = redis.xinfo_groups(settings.results_stream)
-        except ResponseError:  # there is no such stream
-            return 0
-        found = next((group for group in groups if _text(group["name"]) == names.CONSUMER_GROUP), None)
-        if found is not None and found.get("lag") is not None:
-            return int(found["lag"])
-        # An older Redis, or one that lost count: at most this many.
-        length = int(redis.xlen(settings.results_stream))
-        return length if found is None else max(0, length - settings.consumer.tail_entries)
-
-
-def memory_used(redis: Redis) -> float:
-    """Share of the memory Redis may use that it does use. Raises :class:`ServiceUnavailable`."""
-    with unavailable(redis):
-        memory: Any = redis.info("memory")
-    most = int(memory.get("maxmemory") or memory.get("total_system_memory") or 0)
-    return int(memory["used_memory"]) / most if most else 0.0
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -40,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds without progress after which ``/healthz`` says so; the watchdog is more patient.
 STILL_AFTER_S: Final = 60.0
+#: Seconds between two looks, while no result comes, whether Redis needs room.
+TIDY_S: Final = 5.0
 #: What a consumer can't change while it runs.
 FIXED: Final = ("redis_url", "results_stream", "database_url", "consumer.name", "metrics.listen")
 
@@ -96,7 +98,7 @@ class Consumer:
         logger.info("stopped; %d results stored", self._intake.stored)
 
     def _work(self, store: Store) -> None:
-        claim_at = sweep_at = 0.0
+        claim_at = sweep_at = tidy_at = 0.0
         while not self._stop.is_set():
             if time.monotonic() >= claim_at:
                 self._claim()
@@ -106,6 +108,10 @@ class Consumer:
             if entries:
                 self._intake.take(store, entries)
                 self.status.tell()
+            elif time.monotonic() >= tidy_at:
+                # Redis may have filled up since the last batch, by what is only kept to be looked at.
+                self._patience.insist(self._reader.trim)
+                tidy_at = time.monotonic() + TIDY_S
             # Never before what is in the stream was read: the result of a row that waits may be there.
             if self._reader.has_caught_up and time.monotonic() >= sweep_at:
                 self._sweep(store)
@@ -131,11 +137,13 @@ class Consumer:
         while not self._stop.is_set() and (found := self._patience.insist(self._reader.pending)) is not None:
             if found.deliveries >= self._rules.settings.max_deliveries:
                 entry = self._patience.insist(partial(self._reader.look_at, found.id))
-                self._intake.set_aside(store, entry, f"delivered {found.deliveries} times and never stored")
+                if not self._intake.set_aside(store, entry, f"delivered {found.deliveries} times and never stored"):
+                    return  # Redis has no room for it; what is new makes some.
                 continue
             again = self._patience.insist(self._reader.read_pending)
             if again is not None:
-                self._intake.take(store, [again])
+                if not self._intake.take(store, [again]):
+                    return
                 self.status.tell()
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from devicevault.daemons.patience import Patience, Stopped
 from devicevault.daemons.rules import Rules
-from devicevault.errors import MalformedMessage, ServiceUnavailable
+from devicevault.errors import MalformedMessage, ServiceFull, ServiceUnavailable
 from devicevault.messages import CollectResult, Status
 from devicevault.store import Store, WriteReport, mark_lost, write_results
 from devicevault.stream import Entry, ResultReader, decode
@@ -31,9 +31,13 @@ class Intake:
         self._patience = patience
         self._tell_stored = tell_stored
 
-    def take(self, store: Store, entries: Sequence[Entry]) -> None:
-        """Store a batch, acknowledge it, and delete from the stream what is no longer needed there."""
+    def take(self, store: Store, entries: Sequence[Entry]) -> bool:
+        """Store a batch, acknowledge it, and delete from the stream what is no longer needed there.
+
+        False when Redis had no room for a dead letter: its entry is left pending, and the others go on.
+        """
         readable: list[tuple[Entry, CollectResult]] = []
+        unreadable: list[tuple[Entry, str]] = []
         gone: list[Entry] = []
         for entry in entries:
             if not entry.fields:
@@ -45,14 +49,19 @@ class Intake:
             try:
                 readable.append((entry, self._decoded(entry)))
             except MalformedMessage as error:
-                self.set_aside(store, entry, str(error))
-        stored = self._write(store, readable)
+                unreadable.append((entry, str(error)))
+        stored, unfit = self._write(store, readable)
         self._patience.insist(lambda: self._reader.acknowledge([*gone, *stored]))
+        is_done = [self.set_aside(store, entry, reason) for entry, reason in [*unreadable, *unfit]]
         self._patience.insist(self._reader.trim)
         self.last_at = time.strftime("%H:%M:%S")
+        return all(is_done)
 
-    def set_aside(self, store: Store, entry: Entry, reason: str) -> None:
-        """Make the entry a dead letter, and end its row so that nobody waits for it."""
+    def set_aside(self, store: Store, entry: Entry, reason: str) -> bool:
+        """Make the entry a dead letter, and end its row so that nobody waits for it.
+
+        False when Redis has no room for it: it stays pending.
+        """
         task_id = entry.text("task_id")
         logger.error(
             "%s: result set aside in %s: %s",
@@ -64,8 +73,19 @@ class Intake:
         if task_id:
             told = f"its result is kept in {self._reader.dead_stream}: {reason}"
             self._patience.insist(lambda: _end_row(store, task_id, told))
-        self._patience.insist(lambda: self._reader.dead_letter(entry, reason))
+        if not self._patience.insist(lambda: self._buried(entry, reason)):
+            return False
         self.set_aside_count += 1
+        return True
+
+    def _buried(self, entry: Entry, reason: str) -> bool:
+        try:
+            self._reader.dead_letter(entry, reason)
+        except ServiceFull as error:
+            # To wait for room here would keep everybody else from making it.
+            logger.warning("%s has no room as a dead letter yet, and is left for later: %s", entry.id, error)
+            return False
+        return True
 
     def _decoded(self, entry: Entry) -> CollectResult:
         result = decode(entry, max_bytes=self.rules.max_bytes)
@@ -77,8 +97,10 @@ class Intake:
                 )
         return result
 
-    def _write(self, store: Store, readable: Sequence[tuple[Entry, CollectResult]]) -> list[Entry]:
-        """Write results; those the database can't hold are set aside. The entries that are done with."""
+    def _write(
+        self, store: Store, readable: Sequence[tuple[Entry, CollectResult]]
+    ) -> tuple[list[Entry], list[tuple[Entry, str]]]:
+        """Write results. The entries that are stored, and those the database can't hold with the reason."""
         try:
             self._write_together(store, [result for _, result in readable])
         except (Stopped, ServiceUnavailable):
@@ -87,10 +109,10 @@ class Intake:
             if len(readable) == 1:
                 entry, result = readable[0]
                 logger.exception("%s: this result can't be stored", result.device, extra=_fields(result))
-                self.set_aside(store, entry, "the database can't hold it; the consumer's log tells more")
-                return []
-            return [entry for one in readable for entry in self._write(store, [one])]
-        return [entry for entry, _ in readable]
+                return [], [(entry, "the database can't hold it; the consumer's log tells more")]
+            each = [self._write(store, [one]) for one in readable]
+            return [entry for stored, _ in each for entry in stored], [one for _, unfit in each for one in unfit]
+        return [entry for entry, _ in readable], []
 
     def _write_together(self, store: Store, results: Sequence[CollectResult]) -> None:
         report = self._patience.insist(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from devicevault.stream.connection import connect_redis, unavailable
 from devicevault.stream.deadletters import DeadLetter, DeadLetters
 from devicevault.stream.entry import Entry, decode, encode, fingerprint
+from devicevault.stream.lag import unread_results
+from devicevault.stream.memory import memory_used
 from devicevault.stream.publisher import publish
 from devicevault.stream.reader import ResultReader
 
@@ -17,6 +19,8 @@ __all__ = [
     "decode",
     "encode",
     "fingerprint",
+    "memory_used",
     "publish",
     "unavailable",
+    "unread_results",
 ]

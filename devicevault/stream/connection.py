@@ -11,7 +11,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, OutOfMemoryError, RedisError
 from redis.retry import Retry
 
-from devicevault.errors import ConfigurationError, Fault, ServiceUnavailable
+from devicevault.errors import ConfigurationError, Fault, ServiceFull, ServiceUnavailable
 from devicevault.settings.masking import mask_passwords
 
 #: Seconds to wait for an answer; a blocking read must ask for less.
@@ -51,7 +51,7 @@ def unavailable(redis: Redis) -> Iterator[None]:
             f"Redis at {place_of(redis)} refuses access: {_words(error)}", "correct user and password in redis_url"
         ) from None
     except OutOfMemoryError:
-        raise ServiceUnavailable(
+        raise ServiceFull(
             f"Redis at {place_of(redis)} is full",
             "see that devicevault-consumer runs and keeps up, or raise Redis' maxmemory",
         ) from None

@@ -17,6 +17,8 @@ from devicevault import names
 from devicevault.settings import ConsumerSettings
 from devicevault.stream.connection import place_of, unavailable
 from devicevault.stream.entry import Entry
+from devicevault.stream.lag import unread_results
+from devicevault.stream.memory import memory_used
 
 #: The first read of a batch asks for one entry and each further one for twice as many: large ones are noticed early.
 LARGEST_READ: Final = 64
@@ -25,6 +27,8 @@ CLAIM_AT_ONCE: Final = 100
 
 #: Entries deleted at a time; Redis does nothing else meanwhile.
 TRIM_AT_ONCE: Final = 1000
+#: Share of Redis' memory in use from which on no committed entry is kept; workers stop at ``worker.max_redis_memory``.
+LOW_MEMORY_SHARE: Final = 0.5
 #: The largest id a stream can have.
 _END: Final = f"{2**64 - 1}-{2**64 - 1}"
 
@@ -152,10 +156,13 @@ class ResultReader:
         return len(left)
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
-        """Tell Redis that these entries are committed."""
+        """Tell Redis that these entries are committed; while its memory runs low, they are deleted at once."""
         if entries:
+            ids = [entry.id for entry in entries]
             with unavailable(self.redis):
-                self.redis.xack(self.stream, names.CONSUMER_GROUP, *(entry.id for entry in entries))
+                self.redis.xack(self.stream, names.CONSUMER_GROUP, *ids)
+                if self._memory_runs_low():
+                    self.redis.xdel(self.stream, *ids)
 
     def dead_letter(self, entry: Entry, reason: str) -> None:
         """Set an entry aside in the dead-letter stream, with the reason, and acknowledge it, both or neither."""
@@ -170,21 +177,24 @@ class ResultReader:
     def trim(self) -> int:
         """Delete committed entries but for the newest ``tail_entries`` of the stream; tell how many were deleted.
 
-        Entries this consumer group has not read or not acknowledged are never touched.
+        Entries this consumer group has not read or not acknowledged are never touched. While Redis' memory runs low,
+        no committed entry is kept: what is there to be looked at must not keep results out.
         """
+        tail_entries = 0 if self._memory_runs_low() else self._settings.tail_entries
         with unavailable(self.redis):
             # In this order: what is read between the two questions is newer than the answer to the first.
             groups: Any = self.redis.xinfo_groups(self.stream)
             group: dict[str, Any] = next((one for one in groups if _text(one["name"]) == names.CONSUMER_GROUP), {})
-            self.lag = int(group.get("lag") or 0)
+            self.lag = unread_results(self.redis, self.stream)
             last_delivered = _text(group.get("last-delivered-id", "0-0"))
             pending: Any = self.redis.xpending(self.stream, names.CONSUMER_GROUP)
             oldest_pending = _text(pending["min"]) if pending["pending"] else None
             bound = min(_after(last_delivered), _numbers(oldest_pending or _END))
-            deleted: Any = self._trim(
-                keys=[self.stream], args=[f"{bound[0]}-{bound[1]}", self._settings.tail_entries, TRIM_AT_ONCE]
-            )
+            deleted: Any = self._trim(keys=[self.stream], args=[f"{bound[0]}-{bound[1]}", tail_entries, TRIM_AT_ONCE])
         return int(deleted)
+
+    def _memory_runs_low(self) -> bool:
+        return memory_used(self.redis) >= LOW_MEMORY_SHARE
 
     def _read(self, count: int, *, start: str = ">", block_ms: int | None = None) -> list[Entry]:
         answer = self._call(

@@ -29,6 +29,7 @@ from devicevault.store.models import (
     RunAttachment,
     SealedOriginal,
 )
+from devicevault.stream import unread_results
 from tests.durability.asker import Asked
 from tests.durability.devices import ENABLE, PASSWORD, RememberingDevice
 from tests.durability.nemesis import Kind
@@ -210,7 +211,7 @@ def left_behind(stage: Stage) -> list[str]:
     with Redis.from_url(stage.redis.url, decode_responses=True) as redis:
         groups: Any = redis.xinfo_groups(names.RESULTS_STREAM)
         told = {
-            "unread results": groups[0]["lag"],
+            "unread results": unread_results(redis, names.RESULTS_STREAM),
             "unacknowledged results": groups[0]["pending"],
             "dead letters": redis.xlen(names.RESULTS_STREAM + names.DEAD_LETTER_SUFFIX),
             "changes to devices": len(stage.fleet.changes),

@@ -85,7 +85,7 @@ def test_a_redis_broker_without_room_is_told_and_nothing_is_written(redis_url: s
 def test_a_broker_that_goes_away_in_the_middle_leaves_rows_that_say_so(
     redis: object, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devicevault.dispatch.RETRY_POLICY", {"max_retries": 1, "interval_start": 0})
+    monkeypatch.setattr("devicevault.dispatch.AGAIN_AFTER_S", (0.1,))
     with redis_server(tmp_path) as broker:
         settings = Settings(broker_url=broker.database_url(0))
         app = application(settings)
@@ -102,10 +102,37 @@ def test_a_broker_that_goes_away_in_the_middle_leaves_rows_that_say_so(
         run_id, not_taken = ask(store, settings, app, *(f"sw{n}" for n in range(10)))
     found = statuses(store, run_id)
     assert sorted(found.values()) == ["failure"] * 7 + ["queued"] * 3
-    assert sent == 4, "after a refusal in spite of retries the rest would wait for nothing"
+    assert sent == 5, "after a refusal in spite of retries the rest would wait for nothing"
     told = reasons(store, run_id)
     assert sorted(told.values()) == sorted(not_taken.values())
     assert set(told.values()) == {"the broker did not take the request: Connection refused; collect the device again"}
+
+
+@pytest.mark.services
+def test_a_broker_that_is_back_soon_gets_every_request(
+    redis: object, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue's declaration is lost with the connection."""
+    with redis_server(tmp_path) as broker:
+        settings = Settings(broker_url=broker.database_url(0))
+        app = application(settings)
+        send_task, sent = app.send_task, 0
+
+        def send_with_an_interruption(*arguments: Any, **options: Any) -> Any:
+            nonlocal sent
+            sent += 1
+            if sent == 3:
+                broker.kill()
+            if sent == 5:
+                broker.start()
+            return send_task(*arguments, **options)
+
+        monkeypatch.setattr(app, "send_task", send_with_an_interruption)
+        run_id, not_taken = ask(store, settings, app, *(f"sw{n}" for n in range(6)))
+        taken = take_all(app, settings)
+    assert not_taken == {}
+    assert set(statuses(store, run_id).values()) == {"queued"}
+    assert {request.device for request, _ in taken} == {f"sw{n}" for n in range(6)}
 
 
 @contextmanager
