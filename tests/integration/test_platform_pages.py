@@ -63,6 +63,10 @@ def readings(device: PlayedDevice, folder: Path, times: int) -> list[CollectResu
         return [collect(request_for(fleet, device), context) for _ in range(times)]
 
 
+def test_every_page_has_a_recording_and_every_recording_a_page() -> None:
+    assert {page.name for page in PLATFORMS if page.kind == "cli"} == {recording(name).platform for name in NAMES}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_device_of_this_kind_is_collected(name: str, tmp_path: Path) -> None:
     device = played(name)
@@ -81,7 +85,7 @@ def test_a_device_of_this_kind_is_collected(name: str, tmp_path: Path) -> None:
     assert [secret for secret in expected.secrets if secret in told] == []
     assert [text for text in expected.shown if text not in told] == []
     if pager := recording(name).pager:
-        assert pager.asks.strip() not in told
+        assert f"{pager.asks.strip()}\n" not in told
     facts = first.facts
     assert (facts.model, facts.version, facts.serial) == (expected.model, expected.version, expected.serial)
 
