@@ -310,3 +310,14 @@ def test_whatever_a_source_says_is_a_device_or_a_fault(
     except InventoryUnavailable:
         return
     assert len(found) <= len(records) <= len(found) + len(found.sources[0].faults)
+
+
+def test_a_kept_answer_this_user_may_not_read_is_told_as_such(load: Load, tmp_path: Path) -> None:
+    (tmp_path / "list.yml").write_text("- {name: a, platform: linux}\n")
+    load(FILE)
+    (tmp_path / "list.yml").unlink()
+    kept_file = tmp_path / "kept" / "list.json"
+    kept_file.unlink()
+    kept_file.mkdir()  # root, whom tests may run as, reads whatever is a file
+    with pytest.raises(InventoryUnavailable, match=r"what is kept can't be read: .*/kept: Is a directory"):
+        load(FILE)

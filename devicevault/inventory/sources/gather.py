@@ -45,6 +45,8 @@ class Answer:
     fix: str = ""
     #: Whether it was given just now.
     is_new: bool = False
+    #: Why what is kept can't be read; empty where it can, or where there is nothing.
+    unreadable: str = ""
 
     @property
     def label(self) -> str:
@@ -54,7 +56,10 @@ class Answer:
     def told(self) -> str:
         """The trouble, and what is done about it."""
         if not self.answered_at:
-            return f"{self.trouble}; nothing is kept from earlier"
+            reason = (
+                f"what is kept can't be read: {self.unreadable}" if self.unreadable else "nothing is kept from earlier"
+            )
+            return f"{self.trouble}; {reason}"
         at = datetime.fromtimestamp(self.answered_at, UTC)
         count = counted(len(self.devices), "device")
         return f"{self.trouble}; its last good answer, of {at:%Y-%m-%d %H:%M} UTC, is used ({count})"
@@ -93,7 +98,7 @@ class _Asking:
         self._folder = folder
         self._fresh = fresh
         self._accepts = accepts
-        self._kept = disk.load(folder, source.name)
+        self._kept, self._unreadable = _load(folder, source.name)
         self._records: list[Record] | None = None
         self._failure: SourceFailed | None = None
         self._until = 0.0
@@ -172,7 +177,22 @@ class _Asking:
 
     def _from_kept(self, problem: str, fix: str) -> Answer:
         kept = self._kept
-        return Answer(self._source, kept.devices, kept.devices, (), kept.answered_at, problem, fix)
+        return Answer(
+            self._source,
+            kept.devices,
+            kept.devices,
+            answered_at=kept.answered_at,
+            trouble=problem,
+            fix=fix,
+            unreadable=self._unreadable,
+        )
+
+
+def _load(folder: Path, source: str) -> tuple[Kept, str]:
+    try:
+        return disk.load(folder, source), ""
+    except OSError as error:
+        return Kept(), f"{folder}: {error.strerror or type(error).__name__}"
 
 
 def _save(folder: Path, source: str, kept: Kept) -> str:

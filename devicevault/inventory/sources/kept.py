@@ -38,10 +38,13 @@ class Kept:
 
 
 def load(folder: Path, source: str) -> Kept:
-    """What is kept of a source; nothing where there is no file that can be read and understood."""
+    """What is kept of a source; nothing where there is no file, or none that can be understood.
+
+    Raises :class:`OSError` for one that is there and can't be read.
+    """
     try:
         data = json.loads(_path(folder, source).read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return Kept()
     if not isinstance(data, dict) or data.pop("v", None) != _VERSION or not _is_sound(data):
         return Kept()
