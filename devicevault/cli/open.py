@@ -35,13 +35,14 @@ def open_file(file: Path, key_path: Path | None, output: Path | None, info: bool
     """
     from devicevault.cli.opening import opened
     from devicevault.collector.seal import Opener
+    from devicevault.outputs.filenames import is_text
     from devicevault.sealed_file import unpacked
 
     about, sealed = unpacked(_content(file), str(file))
     if info:
         print_json(about)
         return
-    if output is None and sys.stdout.isatty() and not about.media_type.startswith("text/"):
+    if output is None and sys.stdout.isatty() and not is_text(about.media_type):
         raise UsageError(f"{file} holds a file of type {about.media_type}, nothing for a terminal", "add -o FILE")
     opener = Opener(key_path or current_settings().vault.private_key)
     what = f"{file}: {about.artifact} revision {about.revision} of {about.device}"

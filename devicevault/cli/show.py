@@ -88,12 +88,15 @@ def _show_original(
         raise UsageError("--original is bytes, not JSON", "leave --json out")
     from devicevault.cli.opening import opened
     from devicevault.collector.seal import Opener
+    from devicevault.outputs.filenames import is_text
     from devicevault.store import open_store
     from devicevault.store.reader import find_device, main_artifact, original
 
     with open_store(settings.database_url) as store, store.reading() as session:
         found = find_device(session, device)
         kept = original(session, found, artifact=artifact or main_artifact(session, found), number=number, at=at)
+    if sys.stdout.isatty() and not is_text(kept.media_type):
+        raise UsageError(f"{kept.artifact} of {found.name} is a file, nothing for a terminal", "add > FILE")
     what = f"{kept.artifact} revision {kept.revision} of {found.name}"
     opener = Opener.from_settings(settings)
     write_bytes(opened(opener, kept.sealed, kept.key_id, device=found.name, what=what))

@@ -92,9 +92,13 @@ class Sealer:
 
         With a ``basis`` it is ``hmac-sha256:BASIS:HEX``: only digests of one basis can be compared.
         """
+        return self.keyed_digest_of(text.encode("utf-8", "surrogatepass"), basis)
+
+    def keyed_digest_of(self, content: bytes, basis: str = "") -> str:
+        """As :meth:`keyed_digest`, of bytes."""
         if self._digest_key is None:
             return ""
-        digest = hmac.digest(self._digest_key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
+        digest = hmac.digest(self._digest_key, content, hashlib.sha256).hex()
         return ":".join(filter(None, ("hmac-sha256", basis, digest)))
 
 

@@ -53,6 +53,7 @@ class Original:
     """What a device sent, as the worker sealed it."""
 
     artifact: str
+    media_type: str
     revision: int
     key_id: str
     sealed: bytes = field(repr=False)
@@ -125,7 +126,7 @@ def original(
     kept = session.scalars(select(SealedOriginal).where(SealedOriginal.revision_id == row.id)).first()
     if kept is None:
         raise UsageError(f"no original was kept of revision {row.number} of {device.name}")
-    return Original(row.artifact, row.number, kept.key_id, kept.sealed, kept.collected_at)
+    return Original(row.artifact, row.media_type, row.number, kept.key_id, kept.sealed, kept.collected_at)
 
 
 def held(session: Session, device: Device, *, artifact: str = "") -> Held:
