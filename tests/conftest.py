@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+import hypothesis
 import pytest
 
 from tests.servers import (
@@ -26,6 +27,12 @@ S = TypeVar("S")
 
 #: What a developer's shell, or pytest-xdist, may have set and a command would go by.
 AMBIENT = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "NOTIFY_SOCKET", "WATCHDOG_USEC", "JOURNAL_STREAM")
+
+# A machine with other things to do is slow, not wrong.
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("unhurried")
 
 #: Marks of tests in which several processes have to get somewhere within a time.
 TIMED = ("services", "durability", "system")

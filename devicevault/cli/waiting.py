@@ -65,7 +65,8 @@ def watch(store: Store, run_id: str, *, timeout_s: float | None, away_s: float) 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("collecting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failures]}"))
-    with Progress(*columns, TimeElapsedColumn(), console=errors(), transient=True) as progress:
+    out = errors()
+    with Progress(*columns, TimeElapsedColumn(), console=out, transient=True, disable=not out.is_terminal) as progress:
         bar = progress.add_task("", total=None, failures="")
         return wait_for_run(
             lambda: patiently(lambda: _counts(store, run_id), progress.console.print, away_s),

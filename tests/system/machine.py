@@ -35,6 +35,8 @@ PACKAGES: Final = (
     "rabbitmq-server",
     "openssh-server",
     "frr",
+    "autopkgtest",
+    "dpkg-dev",
 )
 HOSTNAME: Final = "vault"
 MIRROR: Final = "http://deb.debian.org/debian"
@@ -58,7 +60,11 @@ NSPAWN: Final = (
     "--private-network",
     "--resolv-conf=off",
     "--timezone=off",
+    # For IPAddressAllow=, which systemd puts into the kernel as a program.
+    "--system-call-filter=bpf",
 )
+#: Control groups as Debian has them, whatever this host uses.
+NSPAWN_ENVIRON: Final = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
 ENTER: Final = ("nsenter", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
 
 #: How systemd-nspawn ends when the machine reboots.
@@ -154,6 +160,7 @@ class Machine:
                     f"--machine={self._name}",
                     f"--hostname={self._hostname}",
                 ],
+                env={**os.environ, **NSPAWN_ENVIRON},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,11 @@ WORKER, CONSUMER = vault.DAEMONS
 
 @pytest.fixture(scope="module")
 def started(machine: Machine, package: Path) -> Iterator[Machine]:
-    """A vault with one device, its daemons started."""
+    """A vault with one device, its daemons started for the first time, by one command."""
     machine.install(package)
     with simulated_devices(machine, {DEVICE: {"platform": "cisco_ios"}}) as ports:
         vault.write_devices(machine, ports)
-        vault.start(machine, CONSUMER, WORKER)
+        machine.run("systemctl", "start", WORKER, CONSUMER)
         yield machine
 
 
@@ -80,10 +81,14 @@ def test_a_group_is_backed_up_by_its_unit(started: Machine) -> None:
     assert started.property(f"devicevault-collect@{vault.GROUP}", "Result") == "success"
 
 
-def test_the_timer_is_a_daily_clock(started: Machine) -> None:
+def test_the_timer_is_a_daily_clock_and_the_doctor_misses_it_until_it_runs(started: Machine) -> None:
     timer = f"devicevault-collect@{vault.GROUP}.timer"
-    started.run("systemctl", "enable", "--now", timer)
+    (missed,) = doctor(started, "timers")
+    assert (missed["state"], missed["fix"]) == ("warning", f"systemctl enable --now {timer}")
+    started.run(*missed["fix"].split())
     assert started.property(timer, "NextElapseUSecRealtime")
+    (found,) = doctor(started, "timers")
+    assert (found["state"], found["text"]) == ("ok", f"scheduled: {vault.GROUP}")
 
 
 def test_what_is_old_is_deleted_by_its_unit(started: Machine) -> None:
@@ -96,11 +101,17 @@ def test_flower_without_a_password_says_so_and_is_not_tried_again(started: Machi
     assert started.property("devicevault-flower", "ActiveState") == "failed"
     assert started.property("devicevault-flower", "ExecMainStatus") == "78"
     assert "flower.password" in "\n".join(started.journal("--unit=devicevault-flower"))
+    fault, running = doctor(started, "units")
+    assert (fault["state"], fault["text"]) == ("fault", "devicevault-flower.service failed: exit-code, exit code 78")
+    assert (running["state"], running["text"]) == ("ok", f"running: {CONSUMER}, {WORKER}")
 
 
 def test_flower_with_a_password_is_closed_and_listens_on_loopback(started: Machine) -> None:
     started.path("/etc/devicevault/config.d/flower.toml").write_text('[flower]\npassword = "open sesame"\n')
-    started.run("systemctl", "start", "devicevault-flower")
+    # As the doctor said.
+    started.run("systemctl", "restart", "devicevault-flower")
+    (running,) = doctor(started, "units")
+    assert "devicevault-flower" in running["text"]
     asked = (
         "import urllib.request, urllib.error\n"
         "try: urllib.request.urlopen('http://127.0.0.1:5555/')\n"
@@ -133,3 +144,9 @@ def test_everything_enabled_is_back_after_a_reboot(started: Machine) -> None:
     started.reboot()
     started.wait_until(lambda: all(map(started.is_active, vault.DAEMONS)), 60, "both daemons are back")
     assert vault.history(started, DEVICE) == before
+
+
+def doctor(machine: Machine, check: str) -> list[dict[str, str]]:
+    """What the doctor finds of one kind."""
+    findings = json.loads(machine.try_run("devicevault", "doctor", "--json").stdout)
+    return [finding for finding in findings if finding["check"] == check]

@@ -80,6 +80,64 @@ def test_a_consumer_without_redis_waits_and_says_for_what(started: Machine) -> N
     started.wait_until(lambda: started.is_active(CONSUMER), 60, "the consumer is ready")
 
 
+def test_a_long_outage_of_broker_and_redis_trips_no_watchdog(started: Machine) -> None:
+    """Four times the watchdog's interval, which is 4 s here and 120 s in the units."""
+    for unit in vault.DAEMONS:
+        drop_in = started.path(f"/etc/systemd/system/{unit}.service.d/watchdog.conf")
+        drop_in.parent.mkdir()
+        drop_in.write_text("[Service]\nWatchdogSec=4\n")
+    started.run("systemctl", "daemon-reload")
+    started.run("systemctl", "restart", *vault.DAEMONS)
+    before = [started.property(unit, "MainPID") for unit in vault.DAEMONS]
+    started.run("systemctl", "stop", "rabbitmq-server", "redis-server")
+    time.sleep(16)
+    started.run("systemctl", "start", "rabbitmq-server", "redis-server")
+    collect(started, FAST)
+    assert [started.property(unit, "MainPID") for unit in vault.DAEMONS] == before
+    for unit in vault.DAEMONS:
+        started.path(f"/etc/systemd/system/{unit}.service.d/watchdog.conf").unlink()
+    started.run("systemctl", "daemon-reload")
+    started.run("systemctl", "restart", *vault.DAEMONS)
+
+
+def test_a_scheduled_backup_waits_for_a_broker_that_is_away(started: Machine) -> None:
+    unit = f"devicevault-collect@{vault.GROUP}"
+    drop_in = started.path(f"/etc/systemd/system/{unit}.service.d/soon.conf")
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nRestartSec=1\n")
+    started.run("systemctl", "daemon-reload")
+    before = len(vault.history(started, FAST)["results"])
+    started.run("systemctl", "stop", "rabbitmq-server")
+    started.run("systemctl", "start", "--no-block", unit)
+    started.wait_until(lambda: started.property(unit, "ExecMainStatus") == "75", 30, "it could not ask")
+    started.run("systemctl", "start", "rabbitmq-server")
+    started.wait_until(lambda: started.property(unit, "ActiveState") == "inactive", 90, "it has asked and is done")
+    assert started.property(unit, "Result") == "success"
+    result = vault.history(started, FAST)["results"][0]
+    assert (len(vault.history(started, FAST)["results"]), result["status"]) == (before + 1, "success")
+
+
+def test_a_group_of_which_nothing_was_backed_up_fails_its_unit_and_not_a_single_device(started: Machine) -> None:
+    """Nobody listens on port 1."""
+    inventory = started.path("/etc/devicevault/devices.toml")
+    before = inventory.read_text()
+    away = '[devices.away-{0}]\naddress = "127.0.0.1"\nport = 1\nplatform = "frr"\ngroup = "{0}"\n'
+    inventory.write_text(f"{before}\n[groups.lonely]\n{away.format('lonely')}{away.format(vault.GROUP)}")
+    soon = started.path("/etc/devicevault/config.d/soon.toml")
+    soon.write_text("[ssh]\nattempts = 1\n")
+    started.run("systemctl", "restart", WORKER)
+    started.run("systemctl", "start", "devicevault-worker@lonely", f"devicevault-collect@{vault.GROUP}")
+    assert vault.history(started, f"away-{vault.GROUP}")["results"][0]["error"] == "unreachable"
+    assert started.try_run("systemctl", "start", "devicevault-collect@lonely").returncode
+    assert started.property("devicevault-collect@lonely", "ActiveState") == "failed"
+    assert started.property("devicevault-collect@lonely", "ExecMainStatus") == "3"
+    started.run("systemctl", "stop", "devicevault-worker@lonely")
+    started.run("systemctl", "reset-failed", "devicevault-collect@lonely")
+    soon.unlink()
+    inventory.write_text(before)
+    started.run("systemctl", "restart", WORKER)
+
+
 @pytest.mark.parametrize("unit", vault.DAEMONS)
 def test_a_reload_reads_the_files_anew_in_the_same_process(started: Machine, unit: str) -> None:
     pid = started.property(unit, "MainPID")
