@@ -17,7 +17,7 @@ OCTETS: Final = "application/octet-stream"
 
 def binary_artifact(sealer: Sealer, name: str, content: bytes, media_type: str = OCTETS) -> Artifact:
     """The artifact of a file. Its ``name``, such as ``backup.ucs``, gives an exported file its ending."""
-    # Of a file with secrets in it no digest is told that could be tried out, unless the file is there to be read anyway.
+    # No digest is told by which contents could be tried out, unless the file is there to be read anyway.
     digest = sealer.keyed_digest_of(content) or "sha256:" + hashlib.sha256(content).hexdigest()
     text = f"{name}: {len(content)} bytes, {digest}\n"
     original, key_id = sealer.seal(content)

@@ -1,4 +1,4 @@
-"""A backup that is a file: kept once while it stays the same, sealed, told in a line, and exported as the file it is."""
+"""A backup that is a file: kept once while it stays the same, sealed, and exported as the file it is."""
 
 from __future__ import annotations
 
