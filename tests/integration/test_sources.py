@@ -289,6 +289,7 @@ TEXTS = [
     ("application/json", b'{"r1": {"platform": "linux", "address": "192.0.2.1", "port": "24"}}', ""),
     ("application/yaml", b"- {name: r1, platform: linux, address: 192.0.2.1/24, port: 24}\n", ""),
     ("text/csv", b"name,platform,address,port\nr1,linux,192.0.2.1,24\n", ""),
+    ("application/octet-stream", b"name,platform,address,port\nr1,linux,192.0.2.1,24\n", ""),
     (
         "text/plain",
         b"# all\nr1;192.0.2.1;linux;24\n",
@@ -300,7 +301,8 @@ TEXTS = [
 @pytest.mark.parametrize(("media_type", "body", "more"), TEXTS)
 def test_a_list_at_a_url_may_be_json_yaml_or_csv(load: Load, media_type: str, body: bytes, more: str) -> None:
     with web_server(body=body, media_type=media_type) as server:
-        (one,) = load(f'[sources.web]\nkind = "http"\nurl = "{server.url}"\n{more}\n')
+        ending = ".csv" if media_type == "application/octet-stream" else ""
+        (one,) = load(f'[sources.web]\nkind = "http"\nurl = "{server.url}/list{ending}"\n{more}\n')
     assert (one.name, one.address, one.platform, one.port) == ("r1", "192.0.2.1", "linux", 24)
 
 

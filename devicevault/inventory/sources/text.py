@@ -31,13 +31,16 @@ class Layout(BaseModel):
     #: Names of the columns of a CSV without a heading.
     columns: list[str] = []
 
-    def parse(self, raw: bytes, hint: str = "") -> list[Record]:
-        """Every record of ``raw``. ``hint`` is a file's name or a media type. Raises :class:`SourceFailed`."""
+    def parse(self, raw: bytes, name: str = "", media_type: str = "") -> list[Record]:
+        """Every record of ``raw``, whose format its media type tells, or the ending of its name, or its beginning.
+
+        Raises :class:`SourceFailed`.
+        """
         try:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError:
             raise SourceFailed("what it tells is not UTF-8 text") from None
-        kind = self.format if self.format != "auto" else _guessed(hint, text)
+        kind = self.format if self.format != "auto" else _guessed(name, media_type, text)
         if kind == "csv":
             return _records_of_columns(text, self.delimiter, self.columns)
         data = from_json(text) if kind == "json" else from_yaml(text)
@@ -90,11 +93,10 @@ def records_of(data: Any) -> list[Record]:
     raise SourceFailed(f"a list of devices was expected, and {told} came", 'tell where the list is: records = "PATH"')
 
 
-def _guessed(hint: str, text: str) -> Format:
-    for word in ("json", "yaml", "csv"):
-        if word in hint.partition("/")[2] and "/" in hint:
-            return word
-    return _BY_ENDING.get(PurePath(hint).suffix.lower()) or ("json" if text.lstrip()[:1] in ("{", "[") else "yaml")
+def _guessed(name: str, media_type: str, text: str) -> Format:
+    kinds: tuple[Format, ...] = ("json", "yaml", "csv")
+    told = next((kind for kind in kinds if kind in media_type), None) or _BY_ENDING.get(PurePath(name).suffix.lower())
+    return told or ("json" if text.lstrip()[:1] in ("{", "[") else "yaml")
 
 
 def _records_of_columns(text: str, delimiter: str, columns: Sequence[str]) -> list[Record]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from devicevault.inventory.sources.http import Access
 from devicevault.inventory.sources.table import SourceTable
@@ -17,4 +18,4 @@ class WebTable(Layout, Access, SourceTable):
 
     def ask(self, folder: Path) -> list[Record]:
         page = self.get(self.url, folder, self.timeout_s)
-        return self.parse(page.body, page.media_type if "/" in page.media_type else self.url)
+        return self.parse(page.body, urlsplit(self.url).path, page.media_type)
