@@ -20,8 +20,10 @@ from devicevault.host_key import fingerprint
 from devicevault.messages import CollectResult
 from devicevault.settings import JumpSettings, SshSettings
 from tests.collecting import CREDENTIALS, make_context, request_for
+from tests.installation import GROUP, Installation
+from tests.integration.test_hung_devices import open_files, our_threads
 from tests.openssh import OpenSSH, openssh
-from tests.servers import free_port, wait_until
+from tests.servers import RedisServer, free_port, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -122,14 +124,10 @@ def test_an_unused_connection_is_closed_and_leaves_nothing(tmp_path: Path, own: 
         own=hop(own, idle_s=0),
         inner=hop(inner, credential="second", idle_s=0),
     )
-    before = threading.active_count()
+    before = our_threads()
     assert collected(context).status == "success"
     wait_until(lambda: not own.signal_sessions(signal.SIGCONT), 20, or_say=lambda: own.log)
-    wait_until(
-        lambda: threading.active_count() <= before,
-        20,
-        or_say=lambda: str([thread.name for thread in threading.enumerate()]),
-    )
+    wait_until(lambda: our_threads() == before, 20, or_say=lambda: str(our_threads()))
     assert collected(context).status == "success"
 
 
@@ -283,3 +281,44 @@ def test_a_host_key_is_checked_behind_a_jump_host_as_anywhere(tmp_path: Path, ba
     result = collected(context, device, host_keys=(bastion.host_key(),))
     assert (result.error, device.logins, device.refusals) == ("host_key", 0, 0)
     assert result.error_message.endswith("devicevault hostkeys accept r1")
+
+
+def test_many_devices_that_hang_behind_a_jump_host_end_and_leave_nothing(tmp_path: Path, own: OpenSSH) -> None:
+    context = through(tmp_path, own.credential("hop"), own=hop(own, sessions=20, idle_s=0))
+    faults = ("stall", "no_banner", "auth_hang", "no_prompt")
+    devices = [SimulatedDevice(f"r{number}", fault=faults[number % len(faults)]) for number in range(40)]
+    with Fleet(devices) as fleet:
+        before = open_files(), our_threads()
+        with ThreadPoolExecutor(len(devices)) as pool:
+            requests = [request_for(fleet, device, deadline_s=8.0) for device in devices]
+            results = list(pool.map(lambda request: collect(request, context), requests))
+        assert {result.error for result in results} <= {"timeout", "unreachable"}
+        assert all("jump host 'own'" not in result.error_message for result in results if result.error == "unreachable")
+        wait_until(
+            lambda: (open_files(), our_threads()) == before,
+            30,
+            or_say=lambda: f"{before} before, {open_files(), our_threads()} after",
+        )
+
+
+def test_a_workers_sessions_share_the_way_their_group_has(
+    tmp_path: Path, own: OpenSSH, redis: RedisServer, redis_url: str
+) -> None:
+    """The real thing: settings, inventory, broker, worker, stream, consumer, row."""
+    devices = [SimulatedDevice(f"r{number}") for number in range(6)]
+    jump = f'[jumps.bastion]\naddress = "127.0.0.1"\nport = {own.port}\ncredential = "hop"\n'
+    jump += f'host_key = ["{own.host_key()}"]\n[groups.{GROUP}]\nssh.jump = ["bastion"]\n'
+    with Fleet(devices) as fleet:
+        vault = Installation(
+            tmp_path / "etc", redis.database_url(0), redis_url, f"sqlite:///{tmp_path}/vault.db", settings_text=jump
+        )
+        vault.write_credentials(CREDENTIALS + own.credential("hop"))
+        tables = "".join(
+            f'[devices.{device.name}]\naddress = "127.0.0.1"\nport = {fleet.port(device.name)}\n' for device in devices
+        )
+        head = f'[defaults]\nplatform = "cisco_ios"\ncredential = "lab"\ngroup = "{GROUP}"\n[groups.{GROUP}]\n'
+        vault.write_inventory(head + tables)
+        vault.ok("keys", "create")
+        with vault.running():
+            assert "6 success" in vault.ok("collect", "--all", "--wait")
+    assert own.logins == 1
