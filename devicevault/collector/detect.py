@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
+from devicevault.collector.completeness import rejection
 from devicevault.collector.login_questions import asking_for_login
 from devicevault.collector.session import Session
 from devicevault.messages import CollectFacts
@@ -20,13 +21,13 @@ from devicevault.platforms import Platforms
 from devicevault.platforms.page import Platform
 
 #: Commands typed at most.
-QUESTIONS_MAX: Final = 12
+QUESTIONS_MAX: Final = 16
 #: How much each kind of evidence weighs: what only one platform shows, then what its page finds in the answers.
 _RECOGNISED: Final = 8
 _WEIGHTS: Final = {"version": 3, "model": 2, "serial": 1}
 
 #: A command line of any make, for a login before its platform is known.
-_ANY_PROMPT: Final = r"[^\n]{0,160}[#>$%\])] ?"
+_ANY_PROMPT: Final = r"[^\n]{0,160}[#>$%\])] ?|\[[^\n]{1,120}\]/[^\n]{0,60}: ?"
 _ANY_PAGER: Final = (
     r"(?i)^.{0,20}(?:-+ ?\(?more\b[^\n]{0,60}|<-+ ?more ?-+>|press (?:any key|space)[^\n]{0,60}|"
     r"lines \d+-\d+[^\n]{0,40}|:) *\Z"
@@ -88,7 +89,9 @@ def detect(open_session: Callable[[Platform], AbstractContextManager[Session]], 
         found = Detection(session.banner, session.prompt)
         candidates = [page for page in platforms if page.kind == "cli" and _fits(page, session.prompt)]
         answers: dict[str, str] = {}
-        while len(answers) < QUESTIONS_MAX and (command := _next_question(candidates, found.guesses, answers)):
+        while len(answers) < QUESTIONS_MAX and (
+            command := _next_question(_speaking(candidates, answers), found.guesses, answers)
+        ):
             answers[command] = session.ask(command)
             found.asked.append(command)
             found.guesses = sorted(
@@ -101,6 +104,14 @@ def detect(open_session: Callable[[Platform], AbstractContextManager[Session]], 
 def _fits(page: Platform, prompt: str) -> bool:
     forms = [prompt, prompt + " "]
     return any(page.session.prompt.fullmatch(form) for form in forms)
+
+
+def _speaking(candidates: Sequence[Platform], answers: dict[str, str]) -> list[Platform]:
+    """The pages that know how this device says that it does not know a command, so that others' need not be asked."""
+    known = Counter(page.name for page in candidates for answer in answers.values() if rejection(page, answer))
+    most = max(known.values(), default=0)
+    # One may be an answer that is an error to others' eyes.
+    return [page for page in candidates if known[page.name] >= most - 1]
 
 
 def _next_question(candidates: Iterable[Platform], guesses: Sequence[Guess], asked: Collection[str]) -> str:

@@ -17,7 +17,7 @@ IN_FRONT = re.compile(r"^(?:sudo -n |admin )?(?:(?:vtysh|tmsh) -c ['\"]|sh -c 'c
 #: How a command begins that shows something. A page with another beginning is looked at by a person, and added.
 READS = re.compile(
     r"(?:show|sh|display|get|list|more|cat|info|print|dump|view|export|echo|/?export|/\S+(?: \S+)* (?:print|export)"
-    r"|\S*show\S*|uname|uptime|version|about|sysdescr|hostname|ls|readscript|sysinfo|(?:configuration|chassis|software) show)\b.*"
+    r"|\S*show\S*|uname|uptime|version|about|sysdescr|hostname|ls|readscript|sysinfo|(?:configuration|chassis|software) show|(?:birdc|tmsh -q|nv) show|opnsense-version)\b.*"
 )
 #: Steps of the session itself: its screen, its way in and out.
 SESSION = re.compile(
