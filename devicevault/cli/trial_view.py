@@ -7,9 +7,10 @@ from typing import Any, Final
 from devicevault.cli.console import console, print_table, say, table
 from devicevault.collector.trial import Trial, TriedArtifact, hidden, left_out
 from devicevault.platforms.page import Platform
+from devicevault.wording import counted
 
-#: Lines shown of what one rule left out, and of what is hidden in an artifact.
-LINES_SHOWN: Final = 5
+#: Lines shown of what is left out of an artifact, and of what is hidden in it.
+LINES_SHOWN: Final = 8
 
 
 def summary(trial: Trial) -> dict[str, Any]:
@@ -71,11 +72,12 @@ def _print_artifact(platform: Platform, tried: TriedArtifact) -> None:
     reading = tried.reading
     lines = reading.normalised.text.count("\n")
     say(out, f"{tried.source.name}: whole: {reading.completeness}; {lines} lines", "green")
-    for rule, taken in left_out(platform, reading):
-        say(out, f"  left out by {rule}", "dim")
+    taken = [line for _, lines in left_out(platform, reading) for line in lines]
+    if taken:
+        say(out, f"  {counted(len(taken), 'line')} left out:")
         _print_lines(taken)
     if reading.normalised.redacted:
-        say(out, f"  secrets hidden: {reading.normalised.redacted}", "dim")
+        say(out, f"  {counted(reading.normalised.redacted, 'secret')} hidden:")
         _print_lines(hidden(reading))
 
 

@@ -152,7 +152,7 @@ class Session:
             return
         self._connection.limit.step = "entering privileged mode"
         self._keyboard.type(page.enable)
-        asked = self._reader.read(page.enable, page.enable_prompt, new_prompt=True)
+        shown = asked = self._reader.read(page.enable, page.enable_prompt, new_prompt=True)
         if page.enable_prompt.search(asked.rpartition("\n")[2]):
             if not self._credential.enable:
                 raise CredentialUnusable(
@@ -161,13 +161,14 @@ class Session:
                 )
             self._keyboard.secret(self._credential.enable)
             asked = self._reader.read("", page.enable_prompt, new_prompt=True)
+            shown += asked
         if page.enable_prompt.search(asked.rpartition("\n")[2]) or _matches(page.unprivileged, self._reader.prompt):
             raise AuthenticationFailed(
                 f"the device refused the enable secret of credential {self._credential.name!r}",
                 "check `enable` of the credential in the worker's credentials file",
             )
         self._steps.info("Entered privileged mode")
-        self._steps.at_prompt(asked, self._reader.prompt)
+        self._steps.at_prompt(shown, self._reader.prompt)
 
     def _read_whole(self, source: ArtifactSource, command: str) -> Reading:
         started = time.monotonic()

@@ -96,6 +96,8 @@ def test_a_session_is_tried_kept_and_judged_again(platform: str, site: Path, fle
     secrets = [*secrets_of(platform, name, seed=7), "correct horse", "open sesame"]
     assert [secret for secret in secrets if secret in kept.read_text() + tried.stdout] == []
 
+    if DIALECTS[platform].user_prompt:
+        assert 'enable_asks = "Password: "' in kept.read_text()
     judged = devicevault(site, "check", str(kept))
     assert judged.exit_code == ExitCode.DONE, judged.output
     assert "cut at 20 places, it was never taken for whole" in judged.stdout
