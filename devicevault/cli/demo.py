@@ -6,6 +6,7 @@ worker and consumer. All of it lives in a temporary folder which is gone in the 
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import sys
@@ -66,7 +67,7 @@ def _play(stage: Stage) -> None:
     _type(stage, "collect", "--all", "--wait")
 
     _heading("2. A bad day")
-    _say(f"• On {scene.CHANGED} somebody adds a user and lets telnet in.")
+    _say(f"• On {scene.CHANGED} {scene.AUTHOR} adds a user and lets telnet in.")
     _say(f"• {scene.UNREACHABLE} is unplugged.")
     _say(
         f"• {scene.TRUNCATED} breaks off in the middle of its configuration, and shows its prompt as if all were well."
@@ -78,16 +79,32 @@ def _play(stage: Stage) -> None:
     with stage.busy(scene.BUSY_LOCK):
         _type(stage, "collect", "--all", "--wait", expect=ExitCode.DEVICES_FAILED)
 
-    _heading("3. What changed, secrets hidden")
+    _heading("3. What changed, and who did it, secrets hidden")
+    _type(stage, "history", scene.CHANGED)
     _type(stage, "diff", scene.CHANGED)
 
-    _heading("4. Where everything stands")
+    _heading("4. Where else is that?")
+    _type(stage, "search", scene.SEARCHED)
+
+    _heading("5. What restores the device, secrets and all, for who has the key")
+    safe, opened = stage.folder / "safe", stage.folder / "opened.cfg"
+    sealed = safe / scene.GROUP / f"{scene.CHANGED}.cfg.sealed"
+    _type(stage, "export", "--originals", str(safe), scene.CHANGED)
+    _say(f"The new user's secret is {_found(scene.ADDED_SECRET, sealed)} in {sealed.name}. With the key:\n")
+    _type(stage, "open", str(sealed), "--output", str(opened))
+    _say(f"Now it is {_found(scene.ADDED_SECRET, opened)} in {opened.name}, as the device sent it.")
+
+    _heading("6. Where everything stands")
     _type(stage, "status")
 
-    _heading("5. Half a configuration is no backup")
+    _heading("7. Half a configuration is no backup")
     _type(stage, "history", scene.TRUNCATED)
     _say(f"\nThe last good backup of {scene.TRUNCATED} stands; the truncated output did not take its place.")
     _check_untouched(stage)
+
+
+def _found(secret: str, path: Path) -> str:
+    return "to be found" if secret.encode() in path.read_bytes() else "nowhere"
 
 
 def _check_untouched(stage: Stage) -> None:
@@ -129,7 +146,7 @@ def _program() -> str:
 
 
 def _type(stage: Stage, *words: str, expect: int = ExitCode.DONE) -> None:
-    _say("$ devicevault " + " ".join(words), style="bold cyan")
+    _say("$ devicevault " + shlex.join(words), style="bold cyan")
     stage.run(*words, expect=expect)
 
 

@@ -88,7 +88,8 @@ def export(
         print_json(written)
     else:
         count = len({one["device_id"] for one in written})
-        say(console(), f"{len(written)} files of {count} devices are in {directory}")
+        of = "1 device" if count == 1 else f"{count} devices"
+        say(console(), f"{len(written)} file{'s' * (len(written) != 1)} of {of} in {directory}")
 
 
 def _texts(store: Store, states: Sequence[State]) -> Iterator[File]:

@@ -24,6 +24,8 @@ class Reading:
     #: Counts the readings of one device, from 1.
     number: int
     time: datetime
+    #: Who changed the configuration last.
+    author: str = "backup"
 
 
 Frame = Callable[[str, Reading], str]
@@ -92,7 +94,7 @@ def _ios(text: str, reading: Reading) -> str:
     changed = _stamp(reading, "%H:%M:%S UTC %a %b %d %Y")
     return (
         f"Building configuration...\n\nCurrent configuration : {len(text) + reading.number} bytes\n!\n"
-        f"! Last configuration change at {changed} by {reading.user}\n"
+        f"! Last configuration change at {changed} by {reading.author}\n"
         f"! NVRAM config last updated at {changed} by {reading.user}\n!\n"
         f"{lines}\nntp clock-period {17179800 + reading.number}\nend\n\n"
     )
@@ -119,7 +121,7 @@ def _eos(text: str, reading: Reading) -> str:
 
 
 def _junos(text: str, reading: Reading) -> str:
-    return f"## Last commit: {_stamp(reading, '%Y-%m-%d %H:%M:%S UTC')} by {reading.user}\n{text}\n"
+    return f"## Last commit: {_stamp(reading, '%Y-%m-%d %H:%M:%S UTC')} by {reading.author}\n{text}\n"
 
 
 def _aoscx(text: str, reading: Reading) -> str:

@@ -78,6 +78,8 @@ class SimulatedDevice:
     cut_share: float = 0.6
     #: Seconds before each answer.
     delay_s: float = 0.0
+    #: Who changed the configuration last, where the platform tells; whoever is logged in when left out.
+    author: str = ""
     algorithms: Literal["modern", "legacy"] = "modern"
     #: A public key in OpenSSH's form that may log in besides the password.
     authorized_key: str = ""

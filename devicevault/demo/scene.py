@@ -35,6 +35,14 @@ TRUNCATED: Final = "dc-leaf1"
 BUSY: Final = "core-sw1"
 
 
+#: The secret of the user that is added, as the device shows it.
+ADDED_SECRET: Final = "$9$nW3q$h0tGuest0nly"  # noqa: S105 - of a simulated device
+#: Who adds it.
+AUTHOR: Final = "night-shift"
+#: What is looked for on every device afterwards.
+SEARCHED: Final = "transport input telnet|privilege 15"
+
+
 class Edit(NamedTuple):
     """What somebody changes on the device: each old text becomes the new one."""
 
@@ -43,9 +51,7 @@ class Edit(NamedTuple):
 
 
 EDITS: Final = (
-    Edit(
-        "no ip domain lookup\n", "username contractor privilege 15 secret 9 $9$nW3q$h0tGuest0nly\nno ip domain lookup\n"
-    ),
+    Edit("no ip domain lookup\n", f"username contractor privilege 15 secret 9 {ADDED_SECRET}\nno ip domain lookup\n"),
     Edit(" transport input ssh\n", " transport input telnet ssh\n"),
 )
 
@@ -69,6 +75,7 @@ def simulated_devices() -> list[SimulatedDevice]:
 def change(fleet: Fleet) -> None:
     """Let somebody edit the configuration of :data:`CHANGED`."""
     device = fleet[CHANGED]
+    device.author = AUTHOR
     for edit in EDITS:
         device.configuration = device.configuration.replace(edit.old, edit.new)
 

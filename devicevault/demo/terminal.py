@@ -100,7 +100,9 @@ class Terminal:
         device = self.device
         # A second later at each reading: two readings within one second would print the same time.
         clock = datetime.now(UTC) + timedelta(seconds=device.readings)
-        return self.dialect.frame(configuration, Reading(device.name, self.user, device.readings, clock))
+        return self.dialect.frame(
+            configuration, Reading(device.name, self.user, device.readings, clock, device.author or self.user)
+        )
 
     async def _count_lines(self, configuration: str) -> None:
         lines = self._printed(configuration).splitlines()

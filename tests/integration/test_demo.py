@@ -65,6 +65,10 @@ def test_the_demo_shows_success_failure_skipping_and_a_diff_and_leaves_nothing_b
     assert "no device was given a command that would change it" in told
     history = told.partition("$ devicevault history dc-leaf1\n")[2].partition("The last good backup")[0]
     assert len(re.findall(r"^\d+ +running ", history, re.MULTILINE)) == 1, "the truncated output became a revision"
+    assert re.search(r"^2 +running .* night-shift$", told, re.MULTILINE), "who changed it"
+    assert "\nvpn-fw1:131:username backup password <secret hidden>" in told, "the search"
+    assert "secret is nowhere in access-sw1.cfg.sealed" in told
+    assert "Now it is to be found in opened.cfg" in told
     assert left_behind(tmp_path) == []
 
 

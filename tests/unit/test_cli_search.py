@@ -160,7 +160,7 @@ class TestExport:
         assert sorted(map(str, files)) == ["default/core-sw1.cfg", "dmz/lb%2F1.cfg"]
         assert files[Path("default/core-sw1.cfg")].read_text() == SHOWN
         assert stat.S_IMODE(files[Path("default/core-sw1.cfg")].stat().st_mode) == 0o640
-        assert "2 files of 2 devices" in done.stdout
+        assert "2 files of 2 devices in" in done.stdout
         assert "1 artifacts are files" in done.stderr
 
     def test_as_it_was_and_only_some(self, run: Run, tmp_path: Path) -> None:
