@@ -56,6 +56,11 @@ class Holds:
             self._thread = threading.Thread(target=self._run, name="holds", daemon=True)
             self._thread.start()
 
+    @property
+    def groups(self) -> Collection[str]:
+        """The groups this worker was started for, whether or not it takes their requests at the moment."""
+        return self._groups
+
     def reason(self, group: str) -> str:
         """Why nothing of this group is to be begun, or an empty string."""
         return self._reasons.get(group, "")

@@ -11,7 +11,7 @@ from typing import Any
 from celery.signals import worker_ready, worker_shutdown
 
 import devicevault
-from devicevault import heartbeat, names
+from devicevault import heartbeat
 from devicevault.collector.worker import Worker
 from devicevault.errors import ServiceUnavailable
 
@@ -76,8 +76,7 @@ def install(worker: Callable[[], Worker]) -> None:
     pulses: list[Pulse] = []
 
     def ready(sender: Any, **_: Any) -> None:
-        queues = sender.app.amqp.queues.consume_from
-        groups = tuple(sorted(names.group_of(str(queue)) for queue in queues))
+        groups = tuple(sorted(worker().holds.groups))
         pulses.append(Pulse(sender.hostname, groups, sender.controller.concurrency, worker))
 
     def shut_down(**_: Any) -> None:

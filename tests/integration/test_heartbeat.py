@@ -9,6 +9,7 @@ import pytest
 
 from devicevault.errors import ExitCode
 from devicevault.heartbeat import STOPPED, Heartbeat, heartbeats
+from devicevault.steering import pause_group
 from devicevault.stream import connect_redis
 from tests.installation import GROUP, Installation
 from tests.servers import RedisServer, wait_until
@@ -28,7 +29,10 @@ def told(redis_url: str) -> list[Heartbeat]:
 def test_a_plain_celery_worker_leaves_a_heartbeat_for_all_its_groups(
     tmp_path: Path, redis: RedisServer, redis_url: str
 ) -> None:
+    """A paused one among them: Celery does not consume its queue, and the worker is there for it all the same."""
     host = WorkerHost(tmp_path, redis.database_url(0), redis_url)
+    with connect_redis(redis_url) as client:
+        pause_group(client, "test", by="a person")
     with host.running(*PLAIN_CELERY) as worker:
         host.send("r1")
         host.results(1)
@@ -36,7 +40,8 @@ def test_a_plain_celery_worker_leaves_a_heartbeat_for_all_its_groups(
         (beat,) = told(redis_url)
         assert beat.worker.startswith("celery@")
         assert beat.groups == ("default", "dmz", "test")
-        assert (beat.concurrency, beat.state, beat.results_stream) == (4, "collecting", "device:results")
+        assert (beat.concurrency, beat.results_stream) == (4, "device:results")
+        assert "paused by a person" in beat.state
         assert "lab" in beat.credentials
         assert stop(worker) == 0
     (beat,) = told(redis_url)
@@ -49,8 +54,9 @@ def test_a_worker_on_another_redis_or_another_stream_is_named(
     """Requests get to it, and nothing comes back: the vault would wait for its results for ever."""
     vault = Installation(tmp_path / "etc", redis.database_url(0), redis_url, f"sqlite:///{tmp_path}/devicevault.db")
     vault.write_credentials('[credentials.lab]\nusername = "backup"\npassword = "p"\n')
-    vault.write_inventory(f'[groups.{GROUP}]\n[devices.r1]\nplatform = "noop"\ngroup = "{GROUP}"\n')
+    vault.write_inventory(f'[groups.{GROUP}]\n[devices.r1]\nplatform = "noop"\ngroup = "{GROUP}"\ncredential = "lab"\n')
     vault.ok("keys", "create")
+    vault.ok("db", "upgrade")
     vault.environ = {"DEVICEVAULT_REDIS_URL": redis.database_url(5)}
     with vault.running(consumer=False):
         vault.environ = {}
