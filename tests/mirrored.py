@@ -10,9 +10,12 @@ from typing import Any
 
 from devicevault.messages import CollectRequest, CollectResult
 from devicevault.outputs.mirror.mirror import Mirror
-from devicevault.settings import MirrorSettings
+from devicevault.settings import ConsumerSettings, MirrorSettings
 from devicevault.store import Store, WriteReport, open_run, queue_requests, write_results
+from devicevault.store.rows import chunks
 from tests.results import request, result
+
+CONSUMERS_BATCH = ConsumerSettings().batch_entries
 
 
 @dataclass
@@ -49,7 +52,13 @@ class Vault:
     ) -> WriteReport:
         """Every request's result, with these texts."""
         results: list[CollectResult] = [result(one, status, *texts, **fields) for one in requests]
-        return write_results(self.store, results)
+        whole = WriteReport()
+        for some in chunks(results, CONSUMERS_BATCH):
+            report = write_results(self.store, some)
+            whole.written += report.written
+            whole.changes += report.changes
+            whole.suspects |= report.suspects
+        return whole
 
     def run(
         self,

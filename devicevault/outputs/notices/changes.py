@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -17,13 +17,19 @@ from devicevault.store.revisions import text_of
 
 #: Characters of one line that are told.
 LINE_MAX: Final = 300
-#: Revisions of which notices are made in one transaction; each costs two texts and their difference.
-AT_ONCE: Final = 200
+#: Changes told in one transaction; each costs two texts and their difference.
+CHANGES_AT_ONCE: Final = 200
 
 
 def is_told(revision: NewRevision) -> bool:
     """A first backup changes nothing, and of new rules the device knows nothing."""
     return revision.reason in (Reason.CHANGED, Reason.SECRET)
+
+
+def at_once(revisions: Sequence[NewRevision]) -> Sequence[NewRevision]:
+    """As many of them, from the first, as are dealt with in one transaction."""
+    told = [index for index, revision in enumerate(revisions) if is_told(revision)]
+    return revisions if len(told) <= CHANGES_AT_ONCE else revisions[: told[CHANGES_AT_ONCE]]
 
 
 def change_events(

@@ -86,7 +86,7 @@ def _failures(session: Session, device_pks: Iterable[int]) -> dict[int, int]:
             )
             .group_by(result.device_pk)
         )
-        found.update(session.execute(query))
+        found.update(session.execute(query).all())
     return found
 
 

@@ -119,7 +119,7 @@ def failed(session: Session, due: Due, error: str, now: datetime) -> int:
             select(Notice.id, Notice.created_at)
             .join(delivery, delivery.notice_id == Notice.id)
             .where(delivery.target == due.receiver, delivery.due_at <= now)
-        )
+        ).all()
     )
     given_up = 0
     for row in rows:

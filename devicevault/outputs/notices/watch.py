@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from devicevault.errors import ServiceUnavailable
+from devicevault.errors import DeviceVaultError, ServiceUnavailable
 from devicevault.heartbeat import heartbeats, redis_now
 from devicevault.inventory import Inventory
-from devicevault.outputs.notices.changes import AT_ONCE, change_events
+from devicevault.outputs.notices.changes import at_once, change_events
 from devicevault.outputs.notices.conditions import (
     OutputFacts,
     Transitions,
@@ -38,6 +40,7 @@ from devicevault.outputs.progress import (
     state_of,
 )
 from devicevault.outputs.revisions import Fleet, look_at_fleet, new_revisions
+from devicevault.outputs.sampler import INVENTORY_S
 from devicevault.settings import Settings
 from devicevault.store import Store
 from devicevault.store.output_models import Notice, NoticeCondition, NoticeDelivery
@@ -86,6 +89,7 @@ class Watch:
         """Go by these settings, and the inventory they name, from the next turn on."""
         self._settings = settings
         self._wanted: _Wanted | None = None
+        self._wanted_due_at = 0.0
 
     def turn(self, store: Store) -> float | None:
         """Write what is new. Raises DeviceVaultError."""
@@ -93,12 +97,22 @@ class Watch:
         if not settings.receivers:
             _forget(store)
             return None
-        if self._wanted is None:
-            self._wanted = _Wanted.of(self._inventory(settings))
-        count, has_more = self._write(store, settings, self._wanted, self._workers(settings))
+        count, has_more = self._write(store, settings, self._what_is_wanted(settings), self._workers(settings))
         if count:
             self._written()
         return 0.0 if has_more else None
+
+    def _what_is_wanted(self, settings: Settings) -> _Wanted:
+        """What the inventory asks for; where it can't be read, what it asked for before."""
+        if self._wanted is None or time.monotonic() >= self._wanted_due_at:
+            found: Inventory | None = None
+            with suppress(DeviceVaultError):
+                found = self._inventory(settings)
+            if self._wanted is None or found is not None:
+                self._wanted = _Wanted.of(found)
+            may_change = found is None or bool(found.sources)
+            self._wanted_due_at = time.monotonic() + (INVENTORY_S if may_change else math.inf)
+        return self._wanted
 
     def _write(self, store: Store, settings: Settings, wanted: _Wanted, workers: list[WorkerFacts]) -> tuple[int, bool]:
         """How many notices were written, and whether more changes wait for their turn."""
@@ -109,7 +123,8 @@ class Watch:
             is_first = state.head != _BEGUN
             before = progress_of(session, NOTICES)
             fleet = look_at_fleet(session)
-            revisions = [] if is_first else new_revisions(session, fleet, before)[:AT_ONCE]
+            waiting = [] if is_first else new_revisions(session, fleet, before)
+            revisions = at_once(waiting)
             found.events += change_events(session, fleet, revisions, diff_lines=settings.notify.diff_lines)
             told = _told(session)
             device_transitions(device_facts(session), told, settings.notify, now, wanted.device_ids, into=found)
@@ -126,7 +141,7 @@ class Watch:
             note_success(session, NOTICES, _BEGUN)
         for event in found.events:
             logger.info("notice: %s", event.title, extra={"device": event.device, "group": event.group})
-        return count, len(revisions) == AT_ONCE
+        return count, len(revisions) < len(waiting)
 
     def _workers(self, settings: Settings) -> list[WorkerFacts]:
         """Those Redis tells of; none while it can't be asked: then nothing is told of workers either."""
