@@ -13,6 +13,16 @@ from devicevault.cli import main
 from devicevault.errors import ConfigurationError, ExitCode, PlatformUnknown
 from devicevault.platforms import Platforms
 from devicevault.platforms.describe import markdown_table
+from devicevault.platforms.page import (
+    ArtifactSource,
+    AuthorSource,
+    Completeness,
+    FactSource,
+    Platform,
+    Question,
+    SecretRule,
+    Session,
+)
 
 PAGES = Platforms.load()
 PAGE = """\
@@ -125,11 +135,34 @@ def test_the_documentation_lists_the_pages_as_they_are() -> None:
     assert table == markdown_table(PAGES), "run `devicevault platforms list --markdown` and paste it there"
 
 
-def test_the_example_in_the_documentation_is_a_good_page(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "platforms.md").read_text()
-    example = text.partition("```toml\n")[2].partition("```")[0]
-    (tmp_path / "example.toml").write_text(example)
-    assert Platforms.load(tmp_path).get("example").title == "Example switch"
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def examples() -> list[str]:
+    """The TOML in the page on writing pages: one that extends, a page, a recording."""
+    return [part.partition("```")[0] for part in (DOCS / "platform-pages.md").read_text().split("```toml\n")[1:]]
+
+
+def test_the_examples_in_the_documentation_are_good(tmp_path: Path) -> None:
+    extending, page, recording = examples()
+    pages = tmp_path / "pages"
+    pages.mkdir()
+    (pages / "cisco_ios.toml").write_text(extending)
+    (pages / "example.toml").write_text(page)
+    (tmp_path / "example.toml").write_text(recording)
+    assert "^! Last backup by " in [rule.pattern for rule in Platforms.load(pages).get("cisco_ios").volatile]
+    code, out, _ = devicevault(tmp_path, "check", str(tmp_path / "example.toml"))
+    assert code == ExitCode.DONE, out
+    shown = (DOCS / "platform-pages.md").read_text().partition("platforms check example.toml\n")[2].partition("```")[0]
+    assert out == shown
+
+
+def test_the_documentation_names_every_key_of_a_page() -> None:
+    text = (DOCS / "platform-pages.md").read_text().partition("### The keys")[2].partition("\n## ")[0]
+    named = set(re.findall(r"\b[a-z_]+\b", " ".join(re.findall(r"`([^`]+)`", text))))
+    sections = [Platform, Session, Question, ArtifactSource, FactSource, AuthorSource, Completeness, SecretRule]
+    keys = {key for section in sections for key in section.model_fields} | {"extends", "replace"}
+    assert keys - named == {"digest"}, "the loader fills in the digest; anything else is for people"
 
 
 def devicevault(folder: Path, *arguments: str) -> tuple[int, str, str]:
