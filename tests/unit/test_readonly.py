@@ -7,7 +7,7 @@ import re
 import pytest
 
 from devicevault.platforms import Platforms
-from devicevault.platforms.readonly import harmless
+from devicevault.platforms.readonly import harmless, harmless_keys
 
 PAGES = Platforms.load()
 
@@ -24,7 +24,7 @@ SESSION = re.compile(
     r"enable(?: \d+| admin)?|exit|quit|/quit|logout|logoff|bye|end|lo|x|cli|sonic-cli|clish|tmsh|vtysh|imish|"
     r"term(?:inal)? (?:len(?:gth)?|width|pager|more|datadump|page|rows?|cols?)(?: \S+)?|"
     r"screen-(?:length|width) .*|screen-length disable|skip-page-display|page-off|paging off|pagination off|"
-    r"environment (?:no more|more false)|stty .*|length 0|pager (?:off|0)|cli (?:pagination|pager) off|paginate false|system shell session set more off"
+    r"environment (?:no more|more false)|stty .*|length 0|pager (?:off|0)|cli (?:pagination|pager) off|paginate false|terminal screen-length 0|terminal page-break disable|system shell session set more off"
 )
 
 
@@ -49,6 +49,17 @@ def refused(command: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+@pytest.mark.parametrize("keys", ["\r", " ", "q", "n\r", "no\r", "2\r", "\x03", "{username}", "{password}", "cli\r"])
+def test_keys_answer_questions(keys: str) -> None:
+    assert harmless_keys(keys) == keys
+
+
+@pytest.mark.parametrize("keys", ["reload\r", "\rwrite memory\r", "y\rreload\r", "configure"])
+def test_no_answer_is_a_command_that_changes(keys: str) -> None:
+    with pytest.raises(ValueError, match="may change the device|is one line"):
+        harmless_keys(keys)
 
 
 @pytest.mark.parametrize(
