@@ -44,8 +44,7 @@ def backup(settings: Settings, file: Path, with_keys: bool, passphrase_file: Pat
     if as_json:
         print_json({"file": file, "bytes": file.stat().st_size, **made.model_dump(mode="json")})
         return
-    size = file.stat().st_size / 1e6
-    say(console(), f"{file}: {made.devices} devices in {made.revisions} revisions, {size:.1f} MB")
+    say(console(), f"{file}: {made.devices} devices in {made.revisions} revisions, {_size(file.stat().st_size)}")
     if not with_keys and settings.vault.originals == "sealed":
         say(errors(), f"It has no keys: originals can be opened only with your copy of {settings.vault.private_key}.")
 
@@ -92,6 +91,10 @@ def restore(
     if not wants_keys:
         say(errors(), "No keys were restored: put your copy of vault.key and its companions in their places.")
     say(out, "Next: systemctl start devicevault.target; devicevault doctor")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def _passphrase(path: Path | None, *, twice: bool) -> str:

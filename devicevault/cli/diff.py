@@ -169,8 +169,13 @@ def _of_change(changed: Changed) -> Sides:
     before, after = changed.before, changed.after
     known = {"from": asdict(before) if before else None, "to": asdict(after)}
     new_name = _heading(after)
-    old_name = _heading(before) if before else f"{after.device} {after.artifact} before its first backup"
-    return Sides(changed.old, changed.new, old_name, new_name, f"{new_name}: a hidden secret was changed", known)
+    if before is None:
+        lines = len(changed.new.splitlines())
+        first = f"{new_name}: first backed up since then, {lines} lines"
+        return Sides(changed.new, changed.new, new_name, new_name, first, known)
+    return Sides(
+        changed.old, changed.new, _heading(before), new_name, f"{new_name}: a hidden secret was changed", known
+    )
 
 
 def _pair(

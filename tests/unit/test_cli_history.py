@@ -231,6 +231,8 @@ class TestDiff:
             ("late", None),
         ]
         assert "+ntp server 192.0.2.2" in changed[0]["diff"]
+        assert "late running revision 1, " in run("diff", "--since", since).stdout
+        assert "first backed up since then, 3 lines" in run("diff", "--since", since).stdout
         assert run("diff", "--since", since).stdout == run("diff", "--since", since, "--group", "dmz").stdout
         assert run("diff", "--since", "2026-05-05").stdout == "nothing changed\n"
         assert "+ntp server 192.0.2.2" in run("diff", "core-sw1", "--since", at(0.5).isoformat()).stdout
