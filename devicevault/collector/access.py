@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from devicevault.collector import ssh
 from devicevault.collector.connection import DeviceConnection
 from devicevault.collector.deadline import Limit
-from devicevault.collector.jump import Hop, Passage
+from devicevault.collector.jump import Passage
+from devicevault.collector.jump_host import Hop
 from devicevault.collector.keyring import Keyring
 from devicevault.collector.line import Line
 from devicevault.collector.login_questions import asking_for_login

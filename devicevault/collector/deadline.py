@@ -121,6 +121,11 @@ class Limit:
             if self._reason is not None:
                 shut(sock)
 
+    def let_go(self) -> None:
+        """From now on no socket is shut down: the last one serves others too."""
+        with self._lock:
+            self._socket = None
+
     def end(self, reason: DeviceVaultError) -> None:
         """Ends the session for this reason; the first reason stands."""
         with self._lock:
