@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
-from devicevault.platforms.readonly import harmless
+from devicevault.platforms.readonly import harmless, harmless_keys
 
 
 def _compile(value: Any) -> re.Pattern[str]:
@@ -30,6 +30,7 @@ def _compile(value: Any) -> re.Pattern[str]:
 
 Regex = Annotated[re.Pattern[str], PlainValidator(_compile)]
 Command = Annotated[str, AfterValidator(harmless)]
+Keys = Annotated[str, AfterValidator(harmless_keys)]
 
 
 def _form(command: str) -> str:
@@ -50,7 +51,7 @@ class Question(Section):
     asks: Regex
     #: Typed as it stands: ``\r`` is Enter, ``\u0003`` is Ctrl-C. ``{username}`` and ``{password}`` are the login's, for
     #: devices that ask once more behind SSH; they stand for the whole answer and Enter follows by itself.
-    answer: str
+    answer: Keys
     #: Whether it is asked between login and the first prompt, or while a command is answered.
     when: Literal["login", "reading"] = "login"
 
@@ -67,15 +68,15 @@ class Session(Section):
     #: A line of its own that stands above each prompt (``[/]``, ``{master:0}``): taken off the end of an answer.
     above_prompt: Regex | None = None
     #: Typed once after login, for devices that show nothing before a key is pressed.
-    wake: str = ""
+    wake: Keys = ""
     #: What Enter sends; where it is empty, what the driver sends (mostly ``\n``).
-    enter: str = ""
+    enter: Keys = ""
     #: Commands that silence the pager for this session only; an error answer to one is noted, not fatal.
     pager_off: tuple[Command, ...] = ()
     #: A pager's question at the end of the output, for devices that can't be silenced.
     pager_prompt: Regex | None = None
     #: What is typed at the pager's question.
-    pager_key: str = " "
+    pager_key: Keys = " "
     #: What may be asked.
     questions: tuple[Question, ...] = ()
     #: Appended to the login name (RouterOS console options such as ``+ct511w``).

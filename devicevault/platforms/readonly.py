@@ -46,6 +46,8 @@ _CHANGES: Final = re.compile(
 )
 #: What a shell is told before the command itself.
 _SHELL: Final = re.compile(r"(?:sudo(?: -n)?|do|then|else|exec|nice|time|env|sh -c|bash -c|run|cli -c|tmsh|vtysh -c) +")
+#: An answer so short is a key, a number in a menu, or yes and no.
+KEYS_MAX: Final = 3
 _SEPARATORS: Final = re.compile(r"[|;&\n'\"`({]+")
 
 
@@ -61,6 +63,14 @@ def harmless(command: str) -> str:
     if re.search(r"(?<!2)>(?!&)", command):
         raise ValueError(f"{command!r} may write a file; a page only reads")
     return command
+
+
+def harmless_keys(keys: str) -> str:
+    """Keys that answer a question, if they can't be a command that changes something. Raises :class:`ValueError`."""
+    typed = keys.strip("\r\n \x03\x1a\x1b")
+    if len(typed) > KEYS_MAX and typed not in ("{username}", "{password}"):
+        harmless(typed)
+    return keys
 
 
 def _forms(part: str) -> tuple[str, ...]:

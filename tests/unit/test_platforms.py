@@ -21,6 +21,7 @@ from devicevault.platforms.page import (
     Platform,
     Question,
     SecretRule,
+    Section,
     Session,
 )
 
@@ -160,7 +161,9 @@ def test_the_examples_in_the_documentation_are_good(tmp_path: Path) -> None:
 def test_the_documentation_names_every_key_of_a_page() -> None:
     text = (DOCS / "platform-pages.md").read_text().partition("### The keys")[2].partition("\n## ")[0]
     named = set(re.findall(r"\b[a-z_]+\b", " ".join(re.findall(r"`([^`]+)`", text))))
-    sections = [Platform, Session, Question, ArtifactSource, FactSource, AuthorSource, Completeness, SecretRule]
+    sections: tuple[type[Section], ...] = (
+        Platform, Session, Question, ArtifactSource, FactSource, AuthorSource, Completeness, SecretRule,
+    )  # fmt: skip
     keys = {key for section in sections for key in section.model_fields} | {"extends", "replace"}
     assert keys - named == {"digest"}, "the loader fills in the digest; anything else is for people"
 
