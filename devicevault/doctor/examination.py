@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devicevault.doctor import broker, database, files, results, units, workers
+from devicevault.doctor import broker, database, files, outputs, results, units, workers
 from devicevault.doctor.finding import Finding
 from devicevault.settings import Settings
 
@@ -19,4 +19,5 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from results.look(settings)
     yield from workers.look(settings, inventory, answering)
     yield from database.look(settings)
+    yield from outputs.look(settings)
     yield from units.look(inventory)

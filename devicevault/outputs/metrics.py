@@ -54,6 +54,11 @@ GAUGES: Final[Mapping[str, Gauge]] = {
     "devicevault_devices": Gauge("Devices that are to be backed up.", ("group",)),
     "devicevault_devices_without_backup": Gauge("Those of them that never had a good backup.", ("group",)),
     "devicevault_devices_suspect": Gauge("Those of them whose newest configuration is held as suspect.", ("group",)),
+    "devicevault_output_failures": Gauge(
+        "How often the git mirror, its push or the notices failed in a row; 0 when the last time went well.",
+        ("output",),
+    ),
+    "devicevault_notices_waiting": Gauge("Notices a receiver has not taken yet.", ("receiver",)),
     "devicevault_oldest_backup_age_seconds": Gauge(
         "Age of the oldest last good backup in the group; for a device without any, since it was first asked for.",
         ("group",),

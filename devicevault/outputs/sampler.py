@@ -21,6 +21,7 @@ from devicevault.errors import ConfigurationError, DeviceVaultError
 from devicevault.heartbeat import heartbeats, redis_now
 from devicevault.inventory import Inventory, load_inventory
 from devicevault.outputs.metrics import Metrics, Sample, group_label
+from devicevault.outputs.standing import standing_of_outputs
 from devicevault.platforms import Platforms
 from devicevault.queues import waiting_requests
 from devicevault.settings import Settings
@@ -138,8 +139,13 @@ class Sampler:
     def _database(self) -> Sample:
         with open_store(self._settings.database_url) as store, store.reading() as session:
             known, waiting = freshness(session), requests_waiting(session)
+            outputs = standing_of_outputs(session, self._settings)
         inventory = self._current_inventory()
-        return {"devicevault_requests_waiting": {(): waiting}, **fleet(known, inventory, datetime.now(UTC))}
+        return {
+            "devicevault_requests_waiting": {(): waiting},
+            **fleet(known, inventory, datetime.now(UTC)),
+            **outputs,
+        }
 
     def _current_inventory(self) -> Inventory | None:
         """The inventory, read where nobody waits for it: its sources may take their time."""

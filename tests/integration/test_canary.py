@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +26,7 @@ from redis import Redis
 from devicevault.demo.configurations import configuration_for, secrets_of
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from tests.installation import GROUP, Installation
-from tests.servers import RabbitMQServer, RedisServer
+from tests.servers import RabbitMQServer, RedisServer, free_port, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -34,6 +36,8 @@ PASSPHRASE = "Canary-Passphrase-59"
 WRONG = "Canary-Wrong-Password-83"
 CANARIES = (PASSWORD, ENABLE, PASSPHRASE, WRONG)
 
+#: What a device's second configuration has and its first has not.
+CHANGE = "transport input telnet"
 PASSWORD_DEVICE = "ios-by-password"
 KEY_DEVICE = "linux-by-key"
 REFUSED_DEVICE = "ios-refused"
@@ -69,11 +73,19 @@ def vault(
     else:
         redis: RedisServer = request.getfixturevalue("redis")
         broker_url = redis.database_url(0)
+    receiver = tmp_path / "receive"
+    receiver.write_text(f"#!/bin/sh\ncat >> {tmp_path}/notices\n")
+    receiver.chmod(0o755)
     made = Installation(
         tmp_path / "etc",
         broker_url,
         redis_url,
         f"sqlite:///{tmp_path}/devicevault.db",
+        settings_text=(
+            f'[metrics]\nlisten = "127.0.0.1:{free_port()}"\n'
+            f'[mirror]\nenabled = true\npath = "{tmp_path}/mirror.git"\n'
+            f'[receivers.ticket]\ncommand = ["{receiver}"]\n'
+        ),
         environ={"DEVICEVAULT_LOG__LEVEL": "debug"},
     )
     (tmp_path / "login.key").write_bytes(key.export_private_key("openssh", passphrase=PASSPHRASE))
@@ -192,6 +204,19 @@ def everything_in_sqlite(path: Path) -> list[str]:
         return list(connection.iterdump())
 
 
+def everything_in_git(path: Path) -> list[str]:
+    """Every object, whether a commit holds it still or not, and every file beside them in plain."""
+    command = ["git", "--git-dir", str(path), "cat-file", "--batch", "--batch-all-objects"]
+    objects = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    plain = [file.read_text(errors="replace") for file in path.rglob("*") if file.is_file()]
+    return [objects.decode(errors="replace"), *plain]
+
+
+def served_metrics(listen: str) -> str:
+    with urllib.request.urlopen(f"http://{listen}/metrics", timeout=30) as answer:
+        return str(answer.read().decode())
+
+
 def leaks(places: dict[str, list[str]], secrets: tuple[str, ...]) -> list[str]:
     """Which secret stands where, in plain or as bytes in hex."""
     spellings = {secret: (secret, secret.encode().hex(), secret.encode().hex().upper()) for secret in secrets}
@@ -212,6 +237,22 @@ def test_no_secret_leaves_the_worker(vault: Installation, fleet: Fleet, tmp_path
             with vault.running(consumer=False):
                 done = vault.run("collect", "--all", "--wait")
                 inline = vault.run("collect", "--inline", "--verbose", *(device.name for device in fleet))
+                database = tmp_path / "devicevault.db"
+                wait_until(lambda: "'begun'" in "".join(everything_in_sqlite(database)), 60, or_say=lambda: vault.logs)
+            device = fleet[PASSWORD_DEVICE]
+            device.configuration = device.configuration.replace(
+                " transport input ssh\n", " transport input telnet ssh\n"
+            )
+            with vault.running():
+                vault.run("collect", "--all", "--wait")
+                metrics = served_metrics(vault.settings.metrics.listen)
+                notices = tmp_path / "notices"
+                mirror = tmp_path / "mirror.git"
+                for text in (
+                    lambda: [notices.read_text() if notices.exists() else ""],
+                    lambda: everything_in_git(mirror),
+                ):
+                    wait_until(lambda text=text: CHANGE in "".join(text()), 60, or_say=lambda: vault.logs)
         told = [done.stdout, done.stderr, inline.stdout, inline.stderr]
         told += [vault.ok(*command) for command in (("status",), ("history", PASSWORD_DEVICE), ("config", "show"))]
     logs = [daemon.log.read_text() for daemon in vault.daemons.values()]
@@ -219,8 +260,11 @@ def test_no_secret_leaves_the_worker(vault: Installation, fleet: Fleet, tmp_path
         "a request message": requests,
         "an event": events,
         "Redis": everything_in_redis(redis.database_url(0)) + everything_in_redis(vault.redis_url),
-        "a row": everything_in_sqlite(tmp_path / "devicevault.db"),
+        "a row": everything_in_sqlite(database),
         "a log": logs,
+        "the git mirror": everything_in_git(mirror),
+        "a notice": [notices.read_text()],
+        "the metrics": [metrics],
         "a command's output": told,
         "a process's arguments": [arguments.decode(errors="replace") for arguments in processes.seen],
     }
@@ -234,6 +278,8 @@ def test_no_secret_leaves_the_worker(vault: Installation, fleet: Fleet, tmp_path
     assert fleet[KEY_DEVICE].logins >= 2
     assert fleet[REFUSED_DEVICE].refusals >= 2
     assert "ios-refused" in "".join(logs)
+    assert f"{GROUP}/{PASSWORD_DEVICE}.cfg" in "".join(places["the git mirror"])
+    assert "devicevault_results_total" in metrics
 
     # ... and hears no secret there, neither of the credentials nor of the configurations.
     assert leaks(places, CANARIES) == []

@@ -27,9 +27,7 @@ from devicevault.outputs.notices.conditions import (
 from devicevault.outputs.notices.facts import WorkerFacts, device_facts, worker_facts
 from devicevault.outputs.notices.outbox import enqueue
 from devicevault.outputs.progress import (
-    MIRROR,
     NOTICES,
-    PUSH,
     File,
     Place,
     drop_states,
@@ -41,6 +39,7 @@ from devicevault.outputs.progress import (
 )
 from devicevault.outputs.revisions import Fleet, look_at_fleet, new_revisions
 from devicevault.outputs.sampler import INVENTORY_S
+from devicevault.outputs.standing import outputs_in_use
 from devicevault.settings import Settings
 from devicevault.store import Store
 from devicevault.store.output_models import Notice, NoticeCondition, NoticeDelivery
@@ -170,9 +169,8 @@ def _keep(session: Session, found: Transitions, now: datetime) -> None:
 
 
 def _outputs(session: Session, settings: Settings) -> list[OutputFacts]:
-    mirror = settings.mirror
-    names = [name for name, is_on in ((MIRROR, mirror.enabled), (PUSH, mirror.enabled and mirror.remote)) if is_on]
-    states = [state_of(session, name) for name in names]
+    # That notices themselves can't be written is nothing a notice could tell.
+    states = [state_of(session, name) for name in outputs_in_use(settings) if name != NOTICES]
     return [OutputFacts(state.name, state.failures, state.error) for state in states]
 
 
