@@ -22,12 +22,29 @@ def rotate(vault: VaultSettings) -> str:
 
     Raises :class:`ConfigurationError` where the vault's keys are not both here.
     """
-    private_keys, public_keys = read_keys(vault.private_key, PRIVATE), read_keys(vault.public_key, PUBLIC)
-    retired = read_retired(vault.public_key)
+    private_keys = read_keys(vault.private_key, PRIVATE)
+    own, *others = read_keys(vault.public_key, PUBLIC)
+    return _begin_anew(vault, private_keys, others, [own, *read_retired(vault.public_key)])
+
+
+def replace_lost(vault: VaultSettings) -> str:
+    """Give a vault whose private key is lost a new one, and return its id; what the lost one sealed stays closed.
+
+    Results that are still sealed with it are not taken any more. The digest's secret stays: with another one every
+    device would look changed. Raises :class:`UsageError` where the private key is here.
+    """
+    if os.path.lexists(vault.private_key):
+        raise UsageError(f"{vault.private_key} is here, not lost", "leave --lost out")
+    _, *others = read_keys(vault.public_key, PUBLIC)
+    return _begin_anew(vault, [], others, [])
+
+
+def _begin_anew(
+    vault: VaultSettings, private_keys: Sequence[bytes], others: Sequence[bytes], retired: Sequence[bytes]
+) -> str:
     new = PrivateKey.generate()
     _replace(vault.private_key, PRIVATE, [bytes(new), *private_keys])
-    own, *others = public_keys
-    _replace(vault.public_key, PUBLIC, [bytes(new.public_key), *others], [own, *retired])
+    _replace(vault.public_key, PUBLIC, [bytes(new.public_key), *others], retired)
     return key_id(bytes(new.public_key))
 
 

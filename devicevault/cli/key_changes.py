@@ -25,18 +25,20 @@ COPY: Final = (
 
 
 @click.command(short_help="Give the vault a new key.")
+@click.option("--lost", is_flag=True, help="vault.key is lost: what it sealed stays closed.")
 @pass_settings
-def rotate(settings: Settings) -> None:
+def rotate(settings: Settings, lost: bool) -> None:
     """Give the vault a new key; the old one seals no more, and still opens what was sealed with it.
 
     What is stored is sealed anew by `devicevault keys reseal`.
     """
     from devicevault import key_rotation
 
-    made = key_rotation.rotate(settings.vault)
+    made = key_rotation.replace_lost(settings.vault) if lost else key_rotation.rotate(settings.vault)
     console().print(f"from now on originals are sealed with key {made}")
     say(console(), COPY.format(path=settings.vault.public_key))
-    say(console(), f"Then: devicevault keys reseal. Keep a new copy of {settings.vault.private_key} in a safe.")
+    then = "devicevault collect --all" if lost else "devicevault keys reseal"
+    say(console(), f"Then: {then}. Keep a new copy of {settings.vault.private_key} in a safe.")
 
 
 @click.command(short_help="Seal what is stored with the keys of now.")

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from devicevault.cli import main
 from devicevault.collector.seal import Opener, Sealer
+from devicevault.known_keys import KnownKeys
 from devicevault.settings import Settings, load_settings
 from devicevault.store import Store, open_store, write_results
 from devicevault.vault_keys import create_keys
@@ -110,9 +111,13 @@ def test_another_holder_gets_what_is_stored_too(run: Run, settings: Settings, tm
 def test_originals_of_a_lost_key_are_told_and_left_as_they_are(run: Run, settings: Settings) -> None:
     collect(settings, "sw1")
     lost = Sealer.from_settings(settings).key_id
-    for path in (settings.vault.private_key, settings.vault.public_key, settings.vault.digest_key):
-        path.unlink()
-    create_keys(settings.vault)
+    digest = settings.vault.digest_key.read_text()
+    assert run("keys", "rotate", "--lost").exit_code == 2, "it is not lost"
+    settings.vault.private_key.unlink()
+    assert run("keys", "rotate").exit_code == 78
+    assert "devicevault collect --all" in run("keys", "rotate", "--lost").stdout
+    assert settings.vault.digest_key.read_text() == digest
+    assert lost not in KnownKeys(settings.vault.public_key), "nothing more is taken that nobody can open"
     collect(settings, "sw2")
     assert counts(run)[lost] == (1, False)
     done = run("keys", "reseal")
