@@ -18,7 +18,7 @@ from devicevault import steering
 from devicevault.collector.activity import Activity
 from devicevault.errors import ServiceUnavailable
 from devicevault.settings import Settings
-from devicevault.stream import memory_used, unread_results
+from devicevault.stream import ensure_group, memory_used, unread_results
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ class Holds:
         self._groups: Collection[str] = ()
         self._reasons: dict[str, str] = {}
         self._is_pressed = False
+        #: Whether the consumer group is there, as far as this process knows.
+        self._is_grouped = False
         self._refused: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._stopped: set[str] = set()
@@ -98,10 +100,14 @@ class Holds:
     def look(self) -> None:
         """Asks Redis once."""
         try:
+            if not self._is_grouped:
+                ensure_group(self._redis, self.settings.results_stream)
+                self._is_grouped = True
             paused = steering.paused_groups(self._redis)
             everybody = self._refusal() or self._pressure()
         except ServiceUnavailable as error:
-            # Who was paused still is.
+            # Redis may be another one when it is back; who was paused still is.
+            self._is_grouped = False
             paused, everybody = {}, f"{error.problem}; sessions that run go on and keep their results"
             kept = {group: reason for group, reason in self._reasons.items() if reason.startswith("paused")}
             self._tell(kept | dict.fromkeys(set(self._groups) - set(kept), everybody))

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
 from devicevault import names
 from devicevault.errors import ConfigurationError, DeviceVaultError
@@ -28,7 +27,8 @@ from devicevault.settings import Settings
 from devicevault.steering import paused_groups
 from devicevault.store import open_store
 from devicevault.store.freshness import Freshness, freshness, requests_waiting
-from devicevault.stream import connect_redis, unavailable
+from devicevault.stream import connect_redis, unavailable, unread_results
+from devicevault.stream.group import group_of
 
 logger = logging.getLogger(__name__)
 
@@ -199,22 +199,11 @@ def inventory_of(settings: Settings) -> Inventory | None:
 
 
 def _stream(redis: Redis, stream: str) -> dict[str, dict[tuple[str, ...], float]]:
+    group = group_of(redis, stream) or {}
     with unavailable(redis):
-        try:
-            groups: Any = redis.xinfo_groups(stream)
-        except ResponseError:  # there is no such stream
-            groups = []
-        group: dict[str, Any] = next((one for one in groups if one["name"] == names.CONSUMER_GROUP.encode()), {})
         dead: Any = redis.xlen(stream + names.DEAD_LETTER_SUFFIX)
     return {
-        # Redis does not know it where entries in the middle were deleted; the whole length is the safe guess.
-        "devicevault_stream_lag": {(): int(group["lag"]) if group.get("lag") is not None else _length(redis, stream)},
+        "devicevault_stream_lag": {(): unread_results(redis, stream)},
         "devicevault_stream_pending": {(): int(group.get("pending", 0))},
         "devicevault_dead_letters": {(): int(dead)},
     }
-
-
-def _length(redis: Redis, stream: str) -> int:
-    with unavailable(redis):
-        length: Any = redis.xlen(stream)
-    return int(length)

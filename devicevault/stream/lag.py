@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from redis import Redis
-from redis.exceptions import ResponseError
 
-from devicevault import names
 from devicevault.stream.connection import unavailable
+from devicevault.stream.group import group_of
 
 
 def unread_results(redis: Redis, stream: str) -> int:
@@ -18,13 +17,10 @@ def unread_results(redis: Redis, stream: str) -> int:
     Raises :class:`~devicevault.errors.ServiceUnavailable`.
     """
     with unavailable(redis):
-        try:
-            told: Any = redis.xinfo_stream(stream)
-            groups: Any = redis.xinfo_groups(stream)
-        except ResponseError:  # there is no such stream
+        if not redis.exists(stream):
             return 0
-    group = next((one for one in groups if one["name"] in (names.CONSUMER_GROUP, names.CONSUMER_GROUP.encode())), None)
-    return lag_of(told, group)
+        told: Any = redis.xinfo_stream(stream)
+    return lag_of(told, group_of(redis, stream))
 
 
 def lag_of(stream: Mapping[str, Any], group: Mapping[str, Any] | None) -> int:

@@ -17,6 +17,7 @@ from devicevault import names
 from devicevault.settings import ConsumerSettings
 from devicevault.stream.connection import place_of, unavailable
 from devicevault.stream.entry import Entry
+from devicevault.stream.group import ensure_group
 from devicevault.stream.lag import unread_results
 from devicevault.stream.memory import memory_used
 
@@ -81,12 +82,7 @@ class ResultReader:
 
     def ensure_group(self) -> None:
         """Make the stream and its consumer group, at the stream's beginning, unless they are there."""
-        with unavailable(self.redis):
-            try:
-                self.redis.xgroup_create(self.stream, names.CONSUMER_GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if not str(error).startswith("BUSYGROUP"):
-                    raise
+        ensure_group(self.redis, self.stream)
 
     def read(self) -> list[Entry]:
         """The next batch of entries nobody has read, bounded in entries and bytes.

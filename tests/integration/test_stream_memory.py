@@ -76,6 +76,16 @@ def test_a_redis_that_fills_up_while_no_result_comes_gets_its_room_back(client: 
             wait_until(lambda: client.xlen(STREAM) == 0, WITHIN_S, or_say=lambda: f"{client.xlen(STREAM)} entries stay")
 
 
+def test_a_consumer_that_comes_back_to_a_full_redis_reads_what_fills_it(client: Redis, sqlite_url: str) -> None:
+    """Redis refuses to make a group while it is full, though it is there already."""
+    for one in queued(sqlite_url, "a", "b"):
+        publish(client, STREAM, one)
+    ResultReader(client, STREAM, "here", ConsumerSettings(block_ms=10)).ensure_group()
+    with used(client, 1.0), running(client, sqlite_url):
+        wait_for_rows(sqlite_url, 2)
+        wait_until(lambda: client.xlen(STREAM) == 0, WITHIN_S, or_say=lambda: f"{client.xlen(STREAM)} entries stay")
+
+
 def test_a_dead_letter_without_room_holds_nothing_up_and_is_set_aside_later(client: Redis, sqlite_url: str) -> None:
     broken, good = queued(sqlite_url, "broken", "good")
     client.xadd(STREAM, {**encode(broken), "v": "7", "padding": "x" * 50_000})  # type: ignore[dict-item]
