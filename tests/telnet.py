@@ -68,7 +68,8 @@ class Line:
         await send(self.banner.encode())
         for _ in range(TRIES):
             await send(b"Username: ")
-            user = await self._read(send, receive)
+            # RouterOS takes console options after the login name.
+            user = (await self._read(send, receive)).partition("+")[0]
             await send(b"Password: ")
             password = await self._read(send, receive, echo=False)
             await asyncio.sleep(self.judged_after_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from devicevault.collector import ssh
@@ -133,7 +134,8 @@ class Access:
 
     def _at_prompt(self, line: Line, platform: Platform, target: Target, credential: Credential) -> Session:
         """A session on a line where the device itself asks for name and password."""
-        session = self._session(line, asking_for_login(platform), credential)
+        login_name = credential.username + platform.session.login_suffix
+        session = self._session(line, asking_for_login(platform), replace(credential, username=login_name))
         session.stays_logged_in = True
         try:
             with self.keyring.offered(credential):

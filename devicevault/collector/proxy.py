@@ -16,7 +16,7 @@ from typing import Final
 from devicevault.collector.deadline import Limit
 from devicevault.collector.tcp import Target
 from devicevault.credentials import Credential
-from devicevault.errors import AuthenticationFailed, CredentialUnusable, DeviceUnreachable
+from devicevault.errors import AuthenticationFailed, CredentialUnusable, DeviceUnreachable, UnreachableForGood
 
 _SOCKS: Final = 5
 _NO_PASSWORD: Final = 0
@@ -34,6 +34,8 @@ _REFUSALS: Final = {
     7: "it can't connect",
     8: "it does not know this kind of address",
 }
+#: An IP address or a host name.
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9_.:%-]{1,255}")
 _HEADER_MAX: Final = 16384
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3}) ?([^\r\n]{0,80})")
 
@@ -55,6 +57,9 @@ class Proxy:
         the credential, :class:`CredentialUnusable` when it wants one. The socket is to be closed then.
         """
         self._limit.step = f"asking {self._proxy} for a connection to {target}"
+        # It stands in a line of text there: nothing else may come with it.
+        if not _ADDRESS.fullmatch(target.address):
+            raise UnreachableForGood(f"{target.address[:60]!r} is no address", "correct it in the inventory")
         try:
             if kind == "socks5":
                 self._greet()
@@ -159,6 +164,5 @@ def _socks_address(address: str) -> bytes:
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
-        name = address.encode("idna")
-        return bytes([_NAME, len(name)]) + name
+        return bytes([_NAME, len(address)]) + address.encode()
     return bytes([_IPV4 if ip.version == 4 else _IPV6]) + ip.packed

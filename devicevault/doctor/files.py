@@ -49,6 +49,13 @@ def look_at_credentials(settings: Settings) -> Iterator[Finding]:
         )
         return
     yield Finding.ok(CREDENTIALS, f"{path}: {counted(len(known), 'credential')}")
+    for name, jump in settings.jumps.items():
+        if jump.credential and jump.credential not in known:
+            yield Finding.fault(
+                CREDENTIALS,
+                f"{path} has no credential {jump.credential!r}, which [jumps.{name}] needs",
+                f"add [credentials.{jump.credential}], or name another",
+            )
     if unbound:
         yield Finding.warning(
             CREDENTIALS,

@@ -145,6 +145,18 @@ def test_a_name_behind_a_proxy_of_the_workers_gets_nothing(context: CollectorCon
     assert "looked up out of sight" in refused(result, stranger)
 
 
+def test_no_words_of_a_request_reach_a_proxy(context: CollectorContext, stranger: Stranger) -> None:
+    """In HTTP an address stands in a line of text: with a line end in it, the forger would go on writing there."""
+    with proxy("http") as asked:
+        jump = JumpSettings(kind="http", address="127.0.0.1", port=asked.port)
+        context = replace(context, settings=context.settings.model_copy(update={"jumps": {"p": jump}}))
+        wish = f"127.0.0.1:{stranger.port} HTTP/1.1\r\nX-Forged: yes\r\n\r\n"
+        result = collect(forged(stranger, address=wish, jump=("p",)), context)
+        assert asked.connections == []
+    assert (result.error, stranger.connections) == ("unreachable", 0)
+    assert "is no address" in result.error_message
+
+
 def test_nothing_is_typed_in_the_clear_because_a_request_says_so(tmp_path: Path) -> None:
     """The address would fit, but the credential is for SSH."""
     heard = bytearray()

@@ -15,7 +15,7 @@ from devicevault.collector.collect import collect
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.messages import CollectResult
 from devicevault.settings import JumpSettings, SshSettings
-from tests.collecting import CREDENTIALS, make_context, request_for
+from tests.collecting import CREDENTIALS, PLATFORMS, make_context, request_for
 from tests.conftest import missing
 from tests.openssh import openssh
 from tests.servers import Process, accepts, free_port
@@ -52,6 +52,16 @@ def test_a_device_is_read_whole_over_telnet_with_a_warning(platform: str, tmp_pa
     # Enter is what telnet calls it, and the window is wide enough for any line.
     assert b"backup\r\0correct horse\r\0" in line.typed
     assert bytes([255, 251, 31, 255, 250, 31, 1, 244, 3, 232, 255, 240]) in line.answers
+
+
+def test_a_login_names_suffix_is_typed_too(tmp_path: Path) -> None:
+    """RouterOS leaves colours and folded lines away only for a login that asks for it."""
+    line = Line(device := SimulatedDevice("r1", "mikrotik_routeros"))
+    with telnet_server(line) as port:
+        result = collected(device, port, tmp_path)
+    assert (result.status, result.error_message) == ("success", "")
+    suffix = PLATFORMS.get("mikrotik_routeros").session.login_suffix
+    assert line.typed.startswith(f"backup{suffix}\r".encode())
 
 
 def test_a_credential_is_typed_over_telnet_only_where_it_says_so(tmp_path: Path) -> None:
