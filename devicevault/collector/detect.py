@@ -30,7 +30,7 @@ _WEIGHTS: Final = {"version": 3, "model": 2, "serial": 1}
 _ANY_PROMPT: Final = r"[^\n]{0,160}[#>$%\])] ?|\[[^\n]{1,120}\]/[^\n]{0,60}: ?"
 _ANY_PAGER: Final = (
     r"(?i)^.{0,20}(?:-+ ?\(?more\b[^\n]{0,60}|<-+ ?more ?-+>|press (?:any key|space)[^\n]{0,60}|"
-    r"lines \d+-\d+[^\n]{0,40}|:) *\Z"
+    r"lines \d+-\d+[^\n]{0,40}|.{0,60}\bq Quit SPACE\b[^\n]{0,60}|:) *\Z"
 )
 
 

@@ -27,6 +27,8 @@ _SESSION_ONLY: Final = re.compile(
             r"no (?:page|paging|pager|more|terminal (?:length|pager|monitor|more))",
             # Onyx and GigaVUE-OS manuals: `cli session` is this session, `cli default` would be all to come.
             r"no cli session paging enable",
+            # SonicOS CLI Reference Guide: `session` is what it says.
+            r"no cli pager session",
             # ExtremeXOS Command Reference: with `session`, it is never saved.
             r"disable (?:clipaging|cli paging) session",
         )
