@@ -36,6 +36,7 @@ def unasked(command: str) -> str:
             "Mon May 4 12:03 2026",
         ),
         ("juniper_junos", "## Last commit: 2026-05-04 12:03:07 UTC by ann\n", "ann", "2026-05-04 12:03:07 UTC"),
+        ("cisco_xr", "!! Last configuration change at Mon May  4 12:03 2026 by ann\n", "ann", "Mon May 4 12:03 2026"),
         ("juniper_junos", "version 21.4R3;\n", "", ""),
         ("linux", "anything\n", "", ""),
     ],
