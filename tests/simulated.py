@@ -13,14 +13,11 @@ HIDDEN = "<secret hidden>"
 #: What a simulated device says around its configuration, as far as it stays the same at each reading.
 FRAMES: dict[str, tuple[str, str]] = {
     "arista_eos": (
-        (
-            "! Command: show running-config\n! device: {name} (DCS-7050TX-64, EOS-4.28.3M)\n!\n"
-            "! boot system flash:/EOS-4.28.3M.swi\n!\n"
-        ),
+        ("! device: {name} (DCS-7050TX-64, EOS-4.28.3M)\n!\n! boot system flash:/EOS-4.28.3M.swi\n!\n"),
         "",
     ),
     "aruba_aoscx": (
-        f"Current configuration:\n!\n!Version ArubaOS-CX PL.10.13.0005\n!export-password: {HIDDEN}\n",
+        f"!\n!Version ArubaOS-CX PL.10.13.0005\n!export-password: {HIDDEN}\n",
         "",
     ),
     "cisco_asa": (
@@ -28,7 +25,6 @@ FRAMES: dict[str, tuple[str, str]] = {
         ": end\n",
     ),
     "cisco_ios": ("!\n!\n", ""),
-    "cisco_nxos": ("!Command: show running-config\n\n", ""),
     "fortinet_fortios": (
         "#config-version=FGT91G-7.4.7-FW-build2731-250120:opmode=0:vdom=0:user=\n#buildno=2731\n#global_vdom=1\n",
         "",

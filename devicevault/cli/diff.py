@@ -62,6 +62,7 @@ class Sides:
         "devicevault diff core-sw1 3       everything since revision 3",
         "devicevault diff core-sw1 3 5     from revision 3 to revision 5",
         "devicevault diff core-sw1 --side-by-side",
+        "devicevault diff core-sw1 --startup     what was changed and never saved",
         "devicevault diff --since 24h --group dmz     what changed on any device of the group",
     )
 )
@@ -72,6 +73,7 @@ class Sides:
 @click.option("--group", "groups", metavar="GROUP", multiple=True, help="With --since: only devices of this group.")
 @click.option("--artifact", metavar="NAME", default="", help="Which of the device's texts; the first one otherwise.")
 @click.option("--suspect", is_flag=True, help="From the newest to the suspect one that is held.")
+@click.option("--startup", is_flag=True, help="From what it starts with to what it runs: what was never saved.")
 @click.option("-y", "--side-by-side", is_flag=True, help="Old and new in two columns.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
@@ -84,6 +86,7 @@ def diff(
     groups: tuple[str, ...],
     artifact: str,
     suspect: bool,
+    startup: bool,
     side_by_side: bool,
     as_json: bool,
 ) -> None:
@@ -94,11 +97,18 @@ def diff(
     from devicevault.store import open_store
 
     _check_options(device, older, since, groups, suspect=suspect)
+    if startup and (older or suspect or since is not None or artifact):
+        raise UsageError("--startup says by itself what is compared", "leave revisions and the other options out")
     with open_store(settings.database_url) as store, store.reading() as session:
         if since is not None:
             _print_all(list(_since(session, device, groups, since)), side_by_side=side_by_side, as_json=as_json)
             return
-        found = _suspect(session, device, artifact) if suspect else _revisions(session, device, artifact, older, newer)
+        if startup:
+            found = _unsaved(session, device)
+        elif suspect:
+            found = _suspect(session, device, artifact)
+        else:
+            found = _revisions(session, device, artifact, older, newer)
     if as_json:
         print_json({**found.known, "diff": found.lines() if found.old_name else []})
     else:
@@ -153,6 +163,17 @@ def _suspect(session: Session, name: str | None, artifact: str) -> Sides:
     before = revision(session, device, artifact=after.artifact)
     heading = f"{after.device} {after.artifact} suspect, {local_time(after.collected_at)}"
     return Sides(before.text, after.text, _heading(before), heading, "no line differs", {"from": _known(before)})
+
+
+def _unsaved(session: Session, name: str | None) -> Sides:
+    from devicevault.store.reader import find_device, main_artifact, revision
+
+    device = find_device(session, str(name))
+    before = revision(session, device, artifact="startup")
+    after = revision(session, device, artifact=main_artifact(session, device))
+    known = {"from": _known(before), "to": _known(after)}
+    nothing = f"{after.device} starts with what it runs"
+    return Sides(before.text, after.text, _heading(before), _heading(after), nothing, known)
 
 
 def _since(session: Session, name: str | None, groups: tuple[str, ...], since: datetime) -> Iterator[Sides]:

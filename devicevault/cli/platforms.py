@@ -64,7 +64,7 @@ def show(settings: Settings, name: str, as_json: bool) -> None:
         "devicevault platforms check running-config.txt --platform cisco_ios",
     ),
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--platform", "-p", "name", metavar="NAME", default="", help="The page; the recorded one otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
@@ -77,6 +77,8 @@ def check(settings: Settings, file: Path, name: str, as_json: bool) -> None:
     """
     from devicevault.cli.trials import check_recording, check_text
 
+    if not file.is_file():
+        raise UsageError(f"{file}: there is no such file", "keep a session with `platforms try --capture`")
     if file.suffix == ".toml":
         check_recording(Platforms.load(settings.platforms_dir), file, name, as_json=as_json)
     elif name:

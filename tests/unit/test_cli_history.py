@@ -313,3 +313,19 @@ def test_on_a_terminal_the_answer_goes_through_the_pager(environ: dict[str, str 
     assert on_a_terminal(SHOW_HOSTILE, environ, PAGER="/no/such/pager").startswith("banner")
     command = [sys.executable, "-m", "devicevault", "diff", "core-sw1"]
     assert "\x1b[32m+ntp server 192.0.2.2" in on_a_terminal(command, environ, PAGER="sed -n p", TERM="xterm")
+
+
+def test_what_runs_is_compared_with_what_it_starts_with(run: Run, vault: str) -> None:
+    def read(minutes: int, running: str, startup: str) -> None:
+        with open_store(vault) as store:
+            write_results(
+                store,
+                [result(request(minutes=minutes), "success", running, artifact(startup, name="startup"))],
+            )
+
+    assert "no artifact 'startup'" in run("diff", "core-sw1", "--startup").stderr
+    read(5, NEW, OLD)
+    assert "-ntp server 192.0.2.1\n+ntp server 192.0.2.2\n" in run("diff", "core-sw1", "--startup").stdout
+    read(6, NEW, NEW)
+    assert run("diff", "core-sw1", "--startup").stdout == "core-sw1 starts with what it runs\n"
+    assert "leave revisions and the other options out" in run("diff", "core-sw1", "1", "--startup").stderr

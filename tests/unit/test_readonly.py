@@ -17,13 +17,13 @@ IN_FRONT = re.compile(r"^(?:sudo -n |admin )?(?:(?:vtysh|tmsh) -c ['\"]|sh -c 'c
 #: How a command begins that shows something. A page with another beginning is looked at by a person, and added.
 READS = (
     r"show", r"sh", r"\S*show\S*", r"display", r"get", r"list", r"more", r"cat", r"info", r"print", r"dump", r"view",
-    r"/?export", r"display-config", r"/\S+(?: \S+)* (?:print|export)", r"echo", r"uname", r"uptime", r"version", r"about", r"sysdescr",
-    r"hostname", r"ls", r"readscript", r"sysinfo", r"opnsense-version",
+    r"/?export", r"display-config", r"/\S+(?: \S+)* (?:print|export)", r"echo", r"uname", r"uptime", r"version",
+    r"about", r"sysdescr", r"hostname", r"ls", r"readscript", r"sysinfo", r"opnsense-version",
     r"(?:configuration|chassis|software) show", r"(?:birdc|tmsh -q|nv) show",
 )  # fmt: skip
 #: Steps of the session itself: its screen, its way in and out. Whole commands.
 SESSION = (
-    r"enable(?: \d+| admin)?", r"exit", r"quit", r"/quit", r"logout", r"logoff", r"bye", r"end", r"lo", r"x",
+    r"administrator|scroll|enable(?: \d+| admin)?", r"exit", r"quit", r"/quit", r"logout", r"logoff", r"bye", r"end", r"lo", r"x",
     r"cli", r"sonic-cli", r"clish", r"tmsh", r"vtysh", r"imish",
     r"term(?:inal)? (?:len(?:gth)?|width|pager|more|datadump|page|rows?|cols?)(?: \S+)?",
     r"terminal screen-length 0", r"terminal page-break disable", r"screen-(?:length|width) .*",
