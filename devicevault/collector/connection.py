@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from devicevault.collector.agent import Agent
 from devicevault.collector.deadline import Limit
 from devicevault.collector.tcp import Target
 from devicevault.credentials import Credential
-from devicevault.errors import DeviceUnreachable, PlatformUnknown
+from devicevault.errors import AuthenticationFailed, DeviceUnreachable, PlatformUnknown
 
 # It logs tracebacks of its own for what ends as one sentence in a result.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -59,9 +59,11 @@ class NothingInCommon(paramiko.ssh_exception.IncompatiblePeer):  # type: ignore[
 
 
 class _Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko is untyped
-    """A transport that remembers its key exchange, which paramiko forgets as soon as it is done."""
+    """A transport that remembers its key exchange, which paramiko forgets as soon as it is done, and asks nobody."""
 
     kex_used = ""
+    #: Where it leads, in words.
+    place = ""
     _device_offers: Mapping[str, list[str]] = MappingProxyType({})
 
     def _really_parse_kex_init(self, *args: Any, **options: Any) -> Any:
@@ -79,6 +81,27 @@ class _Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko is untyp
                         real = tuple(name for name in offered if not name.startswith(_MARKERS))
                         raise NothingInCommon(kind, title, real) from None
             raise
+
+    def auth_interactive(self, username: str, handler: Callable[..., list[str]], submethods: str = "") -> list[str]:
+        """Answers one question. A second one asks for the password again, or for a new one."""
+        asked = False
+
+        def answer(title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
+            nonlocal asked
+            if prompts and asked:
+                raise AuthenticationFailed(
+                    f"{self.place} asked {prompts[0][0].strip()[:60]!r} after it was given the password",
+                    "see that the password is right and not expired; nobody here knows a one-time code",
+                )
+            asked = asked or bool(prompts)
+            return handler(title, instructions, prompts)
+
+        methods: list[str] = super().auth_interactive(username, answer, submethods)
+        return methods
+
+    def auth_interactive_dumb(self, username: str, handler: Any = None, submethods: str = "") -> list[str]:
+        """Nobody sits at this terminal. Raises what says that a key alone will not do."""
+        raise paramiko.BadAuthenticationType("a key is not enough", ["password", "keyboard-interactive"])
 
     @property
     def kex_engine(self) -> Any:
@@ -123,6 +146,7 @@ class Client(paramiko.SSHClient):  # type: ignore[misc]  # paramiko is untyped
     def _make_transport(self, sock: socket.socket, **parameters: Any) -> paramiko.Transport:
         transport = _Transport(sock, **parameters)
         transport.handshake_timeout = self.limit.remaining_s
+        transport.place = str(self.target)
         options = transport.get_security_options()
         options.key_types = hostkeys.preferred(options.key_types, self.target.host_keys)
         return transport
