@@ -15,7 +15,7 @@ import pytest
 from devicevault import __version__
 from devicevault.cli import COMMANDS, load_command
 from devicevault.inventory.entry import DeviceEntry
-from devicevault.settings import Settings
+from devicevault.settings import JumpSettings, Settings
 from devicevault.settings.sources import keys_of, variable_of
 
 REPOSITORY = Path(__file__).parents[2]
@@ -47,6 +47,8 @@ def test_the_manual_has_every_setting_with_its_variable(generate: dict[str, Any]
     for key in keys_of(Settings):
         assert f"\\fB{key[-1]} = " in page
         assert f"Variable: {variable_of(key)}\n" in page
+    _, _, jumps = page.partition(".SS [jumps.NAME]")
+    assert re.findall(r"^\\fB(\w+) = ", jumps, re.MULTILINE) == list(JumpSettings.model_fields)
 
 
 def test_the_manual_of_the_inventory_has_every_key() -> None:
