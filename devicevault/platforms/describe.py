@@ -38,7 +38,7 @@ def markdown_table(pages: Iterable[Platform]) -> str:
     lines = ["| platform | devices | reads | silences the pager with | whole when |", "|---|---|---|---|---|"]
     for page in pages:
         is_noop = page.kind == "noop"
-        reads = "nothing" if is_noop else f"`{_shortened(page.artifacts[0].commands[0])}`"
+        reads = "nothing" if is_noop else "<br>".join(_reads(page))
         silence = ", ".join(f"`{command}`" for command in page.session.pager_off) or "nothing"
         cells = (f"`{page.name}`", page.title, reads, silence, whole_when(page))
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
@@ -65,6 +65,12 @@ def _criteria(complete: Completeness) -> Iterable[str]:
         yield "it has as many lines as the device counts"
     if complete.read_twice:
         yield "or else two readings agree" if complete.mark or complete.count_with else "two readings agree"
+
+
+def _reads(page: Platform) -> Iterable[str]:
+    """The first command of each artifact, by its name where it is not the first."""
+    for number, artifact in enumerate(page.artifacts):
+        yield (f"{artifact.name}: " if number else "") + f"`{_shortened(artifact.commands[0])}`"
 
 
 def _shortened(command: str) -> str:
