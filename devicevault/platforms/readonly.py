@@ -15,16 +15,14 @@ _SESSION_ONLY: Final = re.compile(
         (
             # Junos CLI User Guide: operational mode, lost at logout.
             r"set cli (?:screen-length|screen-width) \d+",
-            r"set cli (?:complete-on-space|idle-timeout) \S+",
             # PAN-OS CLI Quick Start: the CLI's modes of this session.
             r"set cli (?:pager off|config-output-format (?:set|xml|default)|scripting-mode on)",
-            r"set cli terminal (?:width|height) \d+",
             # Check Point Gaia Administration Guide: kept only after `save clienv`.
-            r"set clienv (?:rows 0|debug \d)",
+            r"set clienv rows 0",
             # Catalyst 6500 CatOS Command Reference: for the session unless `default` follows.
             r"set length 0",
-            # ArubaOS, ProCurve and AOS-CX: the session's own paging.
-            r"no (?:page|paging|pager|more|terminal (?:length|pager|monitor|more))",
+            # ArubaOS, ProCurve, AOS-CX and WiNG: the session's own paging.
+            r"no (?:page|paging)",
             # Onyx and GigaVUE-OS manuals: `cli session` is this session, `cli default` would be all to come.
             r"no cli session paging enable",
             # SonicOS CLI Reference Guide: `session` is what it says.
