@@ -10,6 +10,8 @@ SDIST_LOCK := packaging/requirements-sdist.lock
 # What the tests start by themselves. Debian's own services of these packages need not run.
 TEST_PACKAGES := redis-server rabbitmq-server postgresql openssh-server frr
 
+export PYTEST_ARGS
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test soak lint check lock clean
 
@@ -41,7 +43,7 @@ demo: venv
 
 test: venv
 	@packaging/ensure-packages $(TEST_PACKAGES)
-	@PYTEST_ARGS='$(PYTEST_ARGS)' tests/run
+	@tests/run
 
 soak: venv
 	@packaging/ensure-packages $(TEST_PACKAGES)
