@@ -46,8 +46,9 @@ def status(settings: Settings, as_json: bool) -> None:
     else:
         grid = table("Mirror", "")
         for name, value in told.items():
-            shown = local_time(value) if name.endswith(("_at", "_since")) and value else str(value or "")
-            grid.add_row(name.replace("_", " "), shown)
+            if value is not None and value != "":
+                shown = local_time(value) if name.endswith(("_at", "_since")) else str(value)
+                grid.add_row(name.replace("_", " "), shown)
         print_table(grid)
     finish(failed=bool(told["trouble"] or told["push_trouble"]))
 

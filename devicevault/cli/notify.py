@@ -46,7 +46,7 @@ def test(settings: Settings, names: tuple[str, ...], as_json: bool) -> None:
     problems: dict[str, str] = {}
     for name, receiver in _chosen(settings, names).items():
         try:
-            send(receiver, [{"id": 0, **test_event(datetime.now(UTC)).data}])
+            send(receiver, [{"id": "test", **test_event(datetime.now(UTC)).data}])
             problems[name] = ""
         except NotDelivered as error:
             problems[name] = str(error)

@@ -138,7 +138,7 @@ def test_a_program_gets_json_and_none_of_our_variables(
         "sw1",
         "dmz",
     )
-    assert notice["id"] > 0
+    assert len(notice["id"]) == 32
     assert SECRET not in (tmp_path / "env").read_text()
 
 
@@ -209,12 +209,12 @@ class TestFailures:
         receiver = ReceiverSettings(apprise=url_file(tmp_path, http.url() + "?rto=25"), timeout_s=3)
         began = time.monotonic()
         with pytest.raises(NotDelivered, match="took longer than 3 s"):
-            send(receiver, [{"id": 0, **event().data}])
+            send(receiver, [{"id": "test", **event().data}])
         assert time.monotonic() - began < 25
 
     def test_a_program_that_is_not_there_is_told_as_such(self) -> None:
         with pytest.raises(NotDelivered, match="can't be started: No such file"):
-            send(ReceiverSettings(command=("/nowhere/at/all",)), [{"id": 0, **event().data}])
+            send(ReceiverSettings(command=("/nowhere/at/all",)), [{"id": "test", **event().data}])
 
     @pytest.mark.parametrize(
         ("url", "told"),
@@ -226,14 +226,14 @@ class TestFailures:
     )
     def test_a_wrong_url_is_told_without_it(self, tmp_path: Path, url: str, told: str) -> None:
         with pytest.raises(NotDelivered, match=told) as caught:
-            send(ReceiverSettings(apprise=url_file(tmp_path, url)), [{"id": 0, **event().data}])
+            send(ReceiverSettings(apprise=url_file(tmp_path, url)), [{"id": "test", **event().data}])
         assert SECRET not in str(caught.value)
 
     def test_a_url_others_may_read_is_refused(self, tmp_path: Path) -> None:
         reference = url_file(tmp_path, "json://localhost/")
         Path(reference["file"]).chmod(0o644)
         with pytest.raises(NotDelivered, match="can't be read"):
-            send(ReceiverSettings(apprise=reference), [{"id": 0, **event().data}])
+            send(ReceiverSettings(apprise=reference), [{"id": "test", **event().data}])
 
     def test_a_url_can_come_from_a_variable_or_from_systemd(
         self, http: HttpSink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -242,7 +242,7 @@ class TestFailures:
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
         (tmp_path / "noc").write_text(http.url())
         for reference in ({"env": "NOC_URL"}, {"systemd": "noc"}):
-            send(ReceiverSettings(apprise=reference), [{"id": 0, **event().data}])
+            send(ReceiverSettings(apprise=reference), [{"id": "test", **event().data}])
         assert len(http.bodies) == 2
 
     @pytest.mark.parametrize("form", ["path", "password", "query"])
@@ -328,5 +328,5 @@ def _has_begun(store: Store) -> bool:
 
 
 def test_a_program_is_run_with_a_private_umask(tmp_path: Path) -> None:
-    send(ReceiverSettings(command=program(tmp_path, f"touch {tmp_path}/made")), [{"id": 0, **event().data}])
+    send(ReceiverSettings(command=program(tmp_path, f"touch {tmp_path}/made")), [{"id": "test", **event().data}])
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) & 0o077 == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -50,7 +51,7 @@ def enqueue(session: Session, events: Iterable[Event], receivers: Mapping[str, R
         wanted = [name for name, receiver in receivers.items() if hears(receiver, event)]
         if not wanted:
             continue
-        notice = Notice(kind=event.kind.value, title=_plain(event.title), data=_storable(event.data), created_at=now)
+        notice = Notice(kind=event.kind.value, title=_plain(event.title), data=_data(event), created_at=now)
         session.add(notice)
         session.flush()
         session.add_all(
@@ -88,7 +89,7 @@ def due_deliveries(session: Session, now: datetime, *, limit: int) -> list[Due]:
             Due(
                 name,
                 tuple(notice.id for notice, _ in rows),
-                tuple({"id": notice.id, **notice.data} for notice, _ in rows),
+                tuple(notice.data for notice, _ in rows),
                 max(attempts for _, attempts in rows),
             )
         )
@@ -185,6 +186,11 @@ def test_event(now: datetime) -> Event:
 
 def _plain(text: str) -> str:
     return " ".join(storable(text).split())
+
+
+def _data(event: Event) -> dict[str, Any]:
+    """With an id that is never given twice, which a row's number may be."""
+    return {"id": uuid.uuid4().hex, **{name: _storable(value) for name, value in event.data.items()}}
 
 
 def _storable(value: Any) -> Any:
