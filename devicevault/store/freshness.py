@@ -33,7 +33,7 @@ def freshness(session: Session) -> list[Freshness]:
         func.coalesce(DeviceBackupResult.started_at, DeviceBackupResult.requested_at),
         exists().where(HeldArtifact.device_pk == Device.id),
     ).outerjoin(DeviceBackupResult, DeviceBackupResult.id == Device.last_success_id)
-    return [Freshness(*row) for row in session.execute(query).tuples()]
+    return [Freshness(*row) for row in session.execute(query)]
 
 
 def requests_waiting(session: Session) -> int:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from redis import Redis
 
 from devicevault.stream.connection import unavailable
 from devicevault.stream.group import group_of
+
+#: ``XINFO STREAM`` would send the first and the last entry along, which may be large.
+_LENGTH_AND_LAST: Final = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return {0, '0-0'} end
+local told = redis.call('XINFO', 'STREAM', KEYS[1])
+local last = '0-0'
+for index = 1, #told, 2 do
+  if told[index] == 'last-generated-id' then last = told[index + 1] end
+end
+return {redis.call('XLEN', KEYS[1]), last}
+"""
 
 
 def unread_results(redis: Redis, stream: str) -> int:
@@ -17,18 +28,16 @@ def unread_results(redis: Redis, stream: str) -> int:
     Raises :class:`~devicevault.errors.ServiceUnavailable`.
     """
     with unavailable(redis):
-        if not redis.exists(stream):
-            return 0
-        told: Any = redis.xinfo_stream(stream)
-    return lag_of(told, group_of(redis, stream))
+        told: Any = redis.eval(_LENGTH_AND_LAST, 1, stream)
+    length, last_id = told
+    return lag_of(int(length), last_id, group_of(redis, stream))
 
 
-def lag_of(stream: Mapping[str, Any], group: Mapping[str, Any] | None) -> int:
-    """The same from what ``XINFO STREAM`` and ``XINFO GROUPS`` say."""
-    length = int(stream["length"])
+def lag_of(length: int, last_id: bytes | str, group: Mapping[str, Any] | None) -> int:
+    """The same from a stream's length, its last id ever, and what ``XINFO GROUPS`` says."""
     if group is None:
         return length
-    if _numbers(group["last-delivered-id"]) >= _numbers(stream["last-generated-id"]):
+    if _numbers(group["last-delivered-id"]) >= _numbers(last_id):
         return 0  # Redis' own count is off after some restarts.
     # An older Redis does not count, and one that entries were deleted from lost count.
     return length if group.get("lag") is None else min(length, int(group["lag"]))

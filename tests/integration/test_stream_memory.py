@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from devicevault.settings import ConsumerSettings
-from devicevault.stream import ResultReader, connect_redis, encode, publish
+from devicevault.stream import ResultReader, connect_redis, encode, publish, unread_results
 from tests.consuming import DEAD, STREAM, WITHIN_S, dead_letters, queued, rows, running, wait_for_rows
 from tests.results import request, result
 from tests.servers import wait_until
@@ -52,6 +52,16 @@ def test_the_tail_goes_when_memory_runs_low_and_unread_entries_stay(client: Redi
         assert reader.trim() == 10
     left: Any = client.xrange(STREAM)
     assert [entry_id.decode() for entry_id, _ in left] == [unread]
+
+
+def test_what_is_unread_is_counted_without_reading_it(client: Redis) -> None:
+    assert unread_results(client, "no:such:stream") == 0
+    reader = filled(client)
+    assert unread_results(client, STREAM) == 10
+    reader.read()
+    assert unread_results(client, STREAM) == 0
+    publish(client, STREAM, result(request("late"), "failure"))
+    assert unread_results(client, STREAM) == 1
 
 
 def test_one_that_stays_pending_keeps_no_committed_entry_then(client: Redis) -> None:

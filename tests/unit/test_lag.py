@@ -8,8 +8,6 @@ import pytest
 
 from devicevault.stream.lag import lag_of
 
-STREAM = {"length": 100, "last-generated-id": b"20-3"}
-
 
 @pytest.mark.parametrize(
     ("group", "lag"),
@@ -24,4 +22,4 @@ STREAM = {"length": 100, "last-generated-id": b"20-3"}
     ],
 )
 def test_redis_own_count_is_taken_where_it_can_be_right(group: dict[str, Any] | None, lag: int) -> None:
-    assert lag_of(STREAM, group) == lag
+    assert lag_of(100, b"20-3", group) == lag
