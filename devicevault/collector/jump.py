@@ -34,7 +34,7 @@ class JumpHosts:
         Raises a :class:`CollectionError` that names the hop at which it failed.
         """
         if not way:
-            return Passage(connect_tcp(target, limit))
+            return _straight(target, limit)
         *before, hop = way
         if hop.settings.kind == "ssh":
             return self._through(tuple(way), target, limit, keyring)
@@ -65,13 +65,9 @@ class Passage:
     """A connected socket, and what lies on its way."""
 
     sock: socket.socket
-    #: The other end as far as it is known here.
-    address: str = ""
+    #: The other end as far as it is known here: behind a hop, what the hop was asked for.
+    address: str
     hosts: tuple[JumpHost, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.address:
-            object.__setattr__(self, "address", self.sock.getpeername()[0])
 
     def blamed(self, error: DeviceUnreachable) -> DeviceUnreachable:
         """The error, or the breakdown of the first jump host on the way that explains it."""
@@ -79,6 +75,16 @@ class Passage:
         if broken is None:
             return error
         return DeviceUnreachable(f"the connection to {broken.hop.target} broke off ({error.problem})", broken.FIX)
+
+
+def _straight(target: Target, limit: Limit) -> Passage:
+    sock = connect_tcp(target, limit)
+    try:
+        return Passage(sock, sock.getpeername()[0])
+    except OSError as error:
+        sock.close()
+        limit.check()
+        raise DeviceUnreachable(f"{target} hung up at once: {error.strerror}") from None
 
 
 def log_in(hop: Hop, passage: Passage, limit: Limit, keyring: Keyring) -> JumpHost:

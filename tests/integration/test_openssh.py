@@ -56,7 +56,7 @@ def outcome(result: CollectResult) -> tuple[str, str]:
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSH]:
-    """OpenSSH as Debian configures it, but for a banner and a greeting that look like prompts."""
+    """OpenSSH as Debian configures it, but for a banner with lines that look like prompts."""
     folder = tmp_path_factory.mktemp("sshd")
     (folder / "banner").write_text("*** Authorised use only ***\nadmin@here:~$\nPassword:\n")
     with openssh(folder, f"Banner {folder}/banner", kinds=("ed25519", "rsa", "ecdsa")) as server:
