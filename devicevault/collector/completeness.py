@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
+from devicevault.collector.text import is_only_a_question
 from devicevault.errors import CommandRefused, CommandRejected, OutputEmpty, OutputTruncated
 from devicevault.platforms.describe import plain
 from devicevault.platforms.page import Completeness, Platform
@@ -61,7 +62,7 @@ def lines_in(platform: Platform, raw: str, *, echoed: bool) -> int:
     ``raw`` is the whole answer, from the echo to the prompt. What stands on the prompt's line is no line: there the
     output was cut.
     """
-    lines = raw.split("\n")[int(echoed) : -1]
+    lines = [line for line in raw.split("\n")[int(echoed) : -1] if not is_only_a_question(line)]
     return len(lines) if platform.complete.counts_blank else sum(1 for line in lines if line.strip())
 
 

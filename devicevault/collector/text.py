@@ -67,6 +67,11 @@ def answered(column: int) -> str:
     return f"{_ANSWERED}{column}{_ANSWERED}"
 
 
+def is_only_a_question(line: str) -> bool:
+    """Whether a received line held nothing but a question that was answered: the device did not mean it as a line."""
+    return _ANSWERED in line and _unasked(_SILENT.sub("", line)) is None
+
+
 def _unasked(line: str) -> str | None:
     """The line as it stands on a terminal, without an answered question; None where it held nothing else."""
     if _ANSWERED not in line:

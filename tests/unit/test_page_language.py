@@ -83,6 +83,25 @@ def test_a_pager_leaves_nothing_behind_and_takes_nothing_away(pager: dict[str, s
         assert read(platform, device) == configuration
 
 
+@pytest.mark.parametrize("pager", PAGERS.values(), ids=PAGERS)
+def test_a_pagers_questions_are_not_counted_as_lines(pager: dict[str, str]) -> None:
+    """Or else as many lines might be missing."""
+    platform = page(
+        session={"pager_prompt": r"^ ?(?:--More--|Press any key \(Q to quit\)) ?\Z"},
+        complete={"begins_with": "version", "read_twice": True, "count_with": "{command} | count"},
+    )
+    lines = CONFIGURATION.count("\n")
+    answers = {"show config": CONFIGURATION, "show config | count": f"{lines}\n"}
+    opened, _ = session_on(platform, recording(pager={**pager, "lines": 5}, answers=answers))
+    with opened as session:
+        reading = session.read(platform.artifacts[0])
+    assert (reading.lines, reading.completeness) == (lines, f"{lines} lines, as the device counts")
+    answers["show config"] = CONFIGURATION.replace("line 19\n", "")
+    opened, _ = session_on(platform, recording(pager={**pager, "lines": 5}, answers=answers))
+    with opened as session, pytest.raises(OutputTruncated, match=f"counts {lines} lines and sent {lines - 1}"):
+        session.read(platform.artifacts[0])
+
+
 def test_a_question_in_the_middle_of_an_answer_is_answered_and_leaves_nothing() -> None:
     platform = page(
         session={
