@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import random
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
 from devicevault.stream import connect_redis, publish
+from tests.conftest import missing, started
 from tests.consuming import (
     STREAM,
     WITHIN_S,
@@ -23,8 +27,9 @@ from tests.consuming import (
     running,
     wait_for_rows,
 )
+from tests.durability.disk import small_disk
 from tests.results import artifact, request, result
-from tests.servers import PostgreSQLServer, redis_server, wait_until
+from tests.servers import PostgreSQLServer, postgresql_server, redis_server, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -144,4 +149,34 @@ def test_it_waits_while_the_disk_is_full(client: Redis, sqlite_url: str, caplog:
         event.remove(Pool, "connect", bound)
         event.remove(Pool, "checkout", make_room)
     assert "make room on its disk" in caplog.text
+    assert dead_letters(client) == []
+
+
+def test_it_waits_while_postgresqls_disk_is_full(
+    client: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk of its own, which is filled up; PostgreSQL refuses then, or goes down."""
+    if os.geteuid() != 0:
+        missing("a disk that can be filled needs root")
+    (tmp_path / "files").mkdir()
+    # pytest's own folders are closed to the user postgres.
+    with tempfile.TemporaryDirectory() as outside, small_disk(Path(outside) / "disk", 160) as disk:
+        Path(outside).chmod(0o755)
+        monkeypatch.setattr(tempfile, "tempdir", str(disk.path))
+        with started(postgresql_server(tmp_path / "files")) as server:
+            monkeypatch.setattr(tempfile, "tempdir", None)
+            database_url = server.create_database("devicevault")
+            before, large = queued(database_url, "before", "large")
+            noise = random.Random(1).randbytes(450_000).hex()
+            with running(client, database_url, max_deliveries=1):
+                publish(client, STREAM, before)
+                wait_for_rows(database_url, 1)
+                disk.fill()
+                publish(client, STREAM, large.model_copy(update={"artifacts": (artifact(noise),)}))
+                wait_until(lambda: "trying again" in caplog.text, WITHIN_S, or_say=lambda: caplog.text)
+                disk.clear()
+                if server.process.process is not None and server.process.process.poll() is not None:
+                    server.start()
+                found = wait_for_rows(database_url, 2)
+    assert {name: row.status for name, row in found.items()} == {"before": "success", "large": "success"}
     assert dead_letters(client) == []
