@@ -183,6 +183,10 @@ class PlatformUnknown(CollectionError):
     code = "platform"
 
 
+class PluginUnusable(PlatformUnknown):
+    """The platform's page needs a plugin that this worker lacks, can't load, or that refuses the page."""
+
+
 class CredentialUnusable(CollectionError):
     """The named credential is missing on this worker, can't be read, or is not allowed for the device."""
 

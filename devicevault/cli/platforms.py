@@ -11,7 +11,7 @@ from devicevault.cli import examples, pass_settings
 from devicevault.cli.console import print_json, print_table, table
 from devicevault.errors import PlatformUnknown, UsageError
 from devicevault.platforms import Platform, Platforms
-from devicevault.platforms.describe import describe, markdown_table, whole_when
+from devicevault.platforms.describe import describe, first_read, markdown_table, whole_when
 from devicevault.settings import Settings
 
 
@@ -125,7 +125,7 @@ def _page(settings: Settings, name: str) -> Platform:
 
 
 def _first_command(page: Platform) -> str:
-    command = page.artifacts[0].commands[0] if page.kind == "cli" else "nothing"
+    command = first_read(page).replace("`", "")
     return command if len(command) <= 48 else command[:45] + "…"
 
 

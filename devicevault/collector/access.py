@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from devicevault.collector import ssh
 from devicevault.collector.connection import DeviceConnection
@@ -15,6 +15,8 @@ from devicevault.collector.jump_host import Hop
 from devicevault.collector.keyring import Keyring
 from devicevault.collector.line import Line
 from devicevault.collector.login_questions import asking_for_login
+from devicevault.collector.plugged import PluginSession
+from devicevault.collector.reached import ReachedDevice
 from devicevault.collector.session import Session
 from devicevault.collector.steps import Steps
 from devicevault.collector.tcp import Target
@@ -30,11 +32,16 @@ from devicevault.errors import (
 from devicevault.messages import CollectRequest
 from devicevault.nearest import did_you_mean
 from devicevault.platforms.page import Platform
+from devicevault.plugins import Plugin
 
 if TYPE_CHECKING:
     from devicevault.collector.collect import CollectorContext, Findings
 
+#: A session of either kind.
+S = TypeVar("S", Session, PluginSession)
+
 _KINDS: Final = {"ssh": "jump host", "socks5": "SOCKS proxy", "http": "HTTP proxy"}
+SSH_PORT: Final = 22
 TRANSPORTS: Final = ("ssh", "telnet")
 
 
@@ -56,9 +63,31 @@ class Access:
 
         What breaks off on the way is told as such, whatever it looked like from here.
         """
+        target = self._target(platform)
+        with self._logged_in(
+            target, limit, lambda name, passage: self._offer(name, platform, target, passage, limit)
+        ) as session:
+            yield session
+
+    @contextmanager
+    def plugged(self, platform: Platform, plugin: Plugin, limit: Limit) -> Iterator[PluginSession]:
+        """As :meth:`session`, held by the plugin that the page names."""
+        if self._request.transport != "ssh" or self._request.console:
+            raise UnreachableForGood(
+                f"{platform.name} is read by a plugin, which knows neither telnet nor console servers",
+                "give the device another platform, or take transport and console away",
+            )
+        target = self._target(platform)
+        with self._logged_in(
+            target, limit, lambda name, passage: self._plugged(name, platform, plugin, target, passage, limit)
+        ) as session:
+            yield session
+
+    @contextmanager
+    def _logged_in(self, target: Target, limit: Limit, offer: Callable[[str, Passage], S]) -> Iterator[S]:
         with ExitStack() as opened:
             try:
-                yield self._log_in(platform, limit, opened)
+                yield self._log_in(target, limit, opened, offer)
             except DeviceUnreachable as error:
                 raise (self._passage.blamed(error) if self._passage else error) from None
 
@@ -70,16 +99,15 @@ class Access:
         self._found.address = self._passage.address
         return self._passage
 
-    def _log_in(self, platform: Platform, limit: Limit, opened: ExitStack) -> Session:
+    def _log_in(self, target: Target, limit: Limit, opened: ExitStack, offer: Callable[[str, Passage], S]) -> S:
         self._check()
-        target = self._target(platform)
         failures: list[AuthenticationFailed | CredentialUnusable] = []
         for name in self._request.credentials:
             if failures:
                 self._steps.warning(f"{failures[-1].problem}; trying credential {name!r}")
             passage = self.connect(target, limit)
             try:
-                session = self._offer(name, platform, target, passage, limit)
+                session = offer(name, passage)
             except (AuthenticationFailed, CredentialUnusable) as error:
                 passage.sock.close()
                 failures.append(error)
@@ -121,6 +149,27 @@ class Access:
             return self._at_prompt(line, platform, target, credential)
         return self._session(self._over_ssh(credential, target, passage, limit), platform, credential)
 
+    def _plugged(
+        self, name: str, page: Platform, plugin: Plugin, target: Target, passage: Passage, limit: Limit
+    ) -> PluginSession:
+        credential = self.keyring.get(name, passage.address)
+        device = ReachedDevice(
+            target=target,
+            passage=passage,
+            credential=credential,
+            settings=page.plugin.settings if page.plugin else {},
+            options=self._request.options,
+            max_bytes=int(self._ssh.max_artifact_mb * 1e6),
+            limit=limit,
+            steps=self._steps,
+            reach=self.connect,
+            saw_host_key=lambda key: setattr(self._found, "host_key", key),
+        )
+        with self.keyring.offered(credential):
+            session = PluginSession(device, page, plugin)
+        self._note_login(credential, target.port)
+        return session
+
     def _over_ssh(self, credential: Credential, target: Target, passage: Passage, limit: Limit) -> DeviceConnection:
         with self.keyring.offered(credential):
             connection = ssh.log_in(passage.sock, target, credential, limit)
@@ -154,11 +203,11 @@ class Access:
             self._steps.warning("The device asked for no password: somebody was logged in there already")
         return session
 
-    def _note_login(self, credential: Credential) -> None:
+    def _note_login(self, credential: Credential, port: int = 0) -> None:
         way = self._way()
         through = f" through {', '.join(hop.name for hop in way)}" if way else ""
         self._steps.info(
-            f"Logged in to {self._found.address} port {self._request.port}{through} as {credential.username!r} "
+            f"Logged in to {self._found.address} port {port or self._request.port}{through} as {credential.username!r} "
             f"with credential {credential.name!r}"
         )
 
@@ -169,7 +218,7 @@ class Access:
         request = self._request
         return Target(
             address=request.address or request.device,
-            port=request.port,
+            port=_port(request, platform),
             driver=platform.session.driver,
             host_keys=request.host_keys,
             host_key_policy=self._ssh.host_keys,
@@ -207,3 +256,8 @@ class Access:
             source_addresses=self._ssh.source_address,
         )
         return Hop(name, jump, target, self._request.group)
+
+
+def _port(request: CollectRequest, platform: Platform) -> int:
+    """The device's own port. 22 is what an inventory says that says none: where a plugin listens, its page knows."""
+    return platform.plugin.port if platform.plugin and request.port == SSH_PORT else request.port

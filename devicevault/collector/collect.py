@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -17,12 +18,14 @@ from typing import Final
 import devicevault
 from devicevault.collector import noop
 from devicevault.collector.access import Access
+from devicevault.collector.binary import OCTETS, binary_artifact
 from devicevault.collector.deadline import Limit
 from devicevault.collector.jump import JumpHosts
 from devicevault.collector.logins import Logins, NoLogins
 from devicevault.collector.pace import Pace
+from devicevault.collector.plugged import Readable, page_for
 from devicevault.collector.seal import Sealer
-from devicevault.collector.session import Reading, Session
+from devicevault.collector.session import Reading
 from devicevault.collector.steps import Steps, Transcript
 from devicevault.credentials import CredentialStore
 from devicevault.errors import (
@@ -38,6 +41,7 @@ from devicevault.errors import (
 from devicevault.messages import Artifact, CollectFacts, CollectRequest, CollectResult, Status
 from devicevault.platforms import Platforms
 from devicevault.platforms.page import ArtifactSource, Platform
+from devicevault.plugins import Plugin, Plugins
 from devicevault.settings import Settings, SshSettings
 from devicevault.settings.schema import RETRY_MAX_S, publish_allowance_s
 
@@ -66,6 +70,7 @@ class CollectorContext:
     pace: Pace | None = None
     #: Connections to jump hosts, shared by the sessions of this process.
     jump_hosts: JumpHosts = field(default_factory=JumpHosts)
+    plugins: Plugins = field(default_factory=Plugins)
     #: Set when the worker is to stop: waits end, running sessions are ended by ``deadline.interrupt_all``.
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -80,6 +85,8 @@ class Findings:
     attempts: int = 0
     facts: CollectFacts = field(default_factory=CollectFacts)
     completeness: str = ""
+    #: Whether the first artifact is a file and no text.
+    is_binary: bool = False
     artifacts: tuple[Artifact, ...] = ()
 
 
@@ -126,6 +133,7 @@ def collect(request: CollectRequest, context: CollectorContext) -> CollectResult
         address=found.address,
         facts=found.facts,
         completeness=found.completeness,
+        is_binary=found.is_binary,
         artifacts=found.artifacts if status is Status.SUCCESS else (),
     )
 
@@ -151,6 +159,12 @@ def _back_off_s(attempt: int, deadline_s: float) -> float:
     return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 (no secret depends on it)
 
 
+def _binary_type(reading: Reading) -> str:
+    """The page's media type, unless it says none."""
+    declared = reading.source.media_type
+    return OCTETS if declared.startswith("text/") else declared
+
+
 def _identity(request: CollectRequest) -> dict[str, str]:
     names = ("task_id", "run_id", "task_identifier", "device_id", "device", "platform", "group")
     return {name: getattr(request, name) for name in names}
@@ -174,9 +188,10 @@ class _Collection:
         if platform.kind == "noop":
             self._keep(noop.readings(self.request, platform, self.context.stopping))
             return
-        self._attempts(platform)
+        page = page_for(platform, self.request.options)
+        self._attempts(page, self.context.plugins.fit(page) if page.plugin else None)
 
-    def _attempts(self, platform: Platform) -> None:
+    def _attempts(self, platform: Platform, plugin: Plugin | None) -> None:
         # Later than this, the broker gives the task to another worker.
         deadline_s = self.request.deadline_s
         limit_s = self.context.settings.acknowledgement_limit_s
@@ -186,7 +201,7 @@ class _Collection:
             self._wait_for_turn()
             try:
                 with Limit(max(0.0, min(deadline_s, ends_at - time.monotonic()))) as limit:
-                    self._attempt(platform, limit)
+                    self._attempt(platform, plugin, limit)
                 return
             except TRANSIENT as error:
                 wait_s = _back_off_s(attempt, deadline_s)
@@ -202,8 +217,12 @@ class _Collection:
             per_s = self.context.settings.for_group(self.request.group).worker.sessions_per_s
             self.context.pace.wait(self.request.group, per_s, self.context.stopping)
 
-    def _attempt(self, platform: Platform, limit: Limit) -> None:
-        with self.access.session(platform, limit) as session:
+    def _attempt(self, platform: Platform, plugin: Plugin | None, limit: Limit) -> None:
+        access = self.access
+        opened: AbstractContextManager[Readable] = (
+            access.plugged(platform, plugin, limit) if plugin else access.session(platform, limit)
+        )
+        with opened as session:
             readings = [reading for source in platform.artifacts if (reading := self._read(session, source))]
             self._keep(readings)
             try:
@@ -212,7 +231,7 @@ class _Collection:
                 # The configuration is safe already.
                 self.steps.warning(f"Model and version stay unknown: {error.problem}")
 
-    def _read(self, session: Session, source: ArtifactSource) -> Reading | None:
+    def _read(self, session: Readable, source: ArtifactSource) -> Reading | None:
         """The artifact, or None where the page can do without it."""
         try:
             return session.read(source)
@@ -227,8 +246,11 @@ class _Collection:
     def _keep(self, readings: Sequence[Reading]) -> None:
         self.found.completeness = "; ".join(dict.fromkeys(reading.completeness for reading in readings))
         self.found.artifacts = tuple(self._artifact(reading) for reading in readings)
+        self.found.is_binary = readings[0].source.binary
 
     def _artifact(self, reading: Reading) -> Artifact:
+        if reading.source.binary:
+            return binary_artifact(self.context.sealer, reading.source.name, reading.original, _binary_type(reading))
         text = reading.normalised.text
         encoded = text.encode()
         if len(encoded) > self.ssh.max_artifact_mb * 1e6:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from devicevault.platforms.page import Completeness, Platform
+
+_TRANSFERRED: Final = "as many bytes came as were told, or two readings agree"
 
 
 def describe(page: Platform) -> dict[str, Any]:
@@ -15,7 +17,8 @@ def describe(page: Platform) -> dict[str, Any]:
         "title": page.title,
         "vendor": page.vendor,
         "driver": page.session.driver,
-        "commands": [command for source in page.artifacts for command in source.commands],
+        "plugin": page.plugin.name if page.plugin else "",
+        "commands": [command for source in page.artifacts for command in (*source.commands, *source.ask)],
         "pager_off": list(page.session.pager_off),
         "facts_from": [source.command for source in page.facts],
         "whole_when": whole_when(page),
@@ -30,7 +33,14 @@ def whole_when(page: Platform) -> str:
     """What proves a configuration of this platform whole."""
     if page.kind == "noop":
         return "always: no device is asked"
+    if page.plugin:
+        return ", ".join((*_criteria(page.complete.model_copy(update={"read_twice": False})), _TRANSFERRED))
     return ", ".join(_criteria(page.complete))
+
+
+def first_read(page: Platform) -> str:
+    """What is read first, in one line, for tables of all pages."""
+    return "nothing" if page.kind == "noop" else next(iter(_reads(page)))
 
 
 def markdown_table(pages: Iterable[Platform]) -> str:
@@ -69,8 +79,11 @@ def _criteria(complete: Completeness) -> Iterable[str]:
 
 def _reads(page: Platform) -> Iterable[str]:
     """The first command of each artifact, by its name where it is not the first."""
+    by = f"{page.plugin.name}: " if page.plugin else ""
     for number, artifact in enumerate(page.artifacts):
-        yield (f"{artifact.name}: " if number else "") + f"`{_shortened(artifact.commands[0])}`"
+        first = next(iter((*artifact.commands, *artifact.ask)), "")
+        reads = f"`{_shortened(first)}`" if first else "what the device's options name"
+        yield by + (f"{artifact.name}: " if number else "") + reads
 
 
 def _shortened(command: str) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
+from devicevault.platforms.plugged import PLUGGED, PluginUse
 from devicevault.platforms.readonly import harmless, harmless_keys
 
 
@@ -148,7 +149,11 @@ class ArtifactSource(Section):
     name: str = "running"
     media_type: str = "text/plain"
     #: The first command the device knows wins.
-    commands: tuple[Command, ...] = Field(min_length=1)
+    commands: tuple[Command, ...] = ()
+    #: What a plugin is asked for in their place: a path, a file, an RPC. The first that the device takes wins.
+    ask: tuple[str, ...] = ()
+    #: A file rather than a text: sealed, and told in one line. Only a plugin brings such.
+    binary: bool = False
     #: Kept where it can be had; its failure is told in the log and fails nothing else. Never the first artifact.
     optional: bool = False
     #: How this one looks when it is whole, where it differs from the page's ``complete``.
@@ -214,13 +219,29 @@ class Platform(Section):
     secrets: tuple[SecretRule, ...] = ()
     #: How a comment starts in this platform's text.
     comment: str = "!"
-    #: ``noop`` opens no session: for trials of everything around it.
-    kind: Literal["cli", "noop"] = "cli"
+    #: ``noop`` opens no session: for trials of everything around it. A page with ``[plugin]`` is a ``plugin``'s.
+    kind: Literal["cli", "noop", "plugin"] = "cli"
+    plugin: PluginUse | None = None
     #: Digest of the page and of the filter behind it: the ``rules_digest`` of a result. The loader fills it in.
     digest: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_plugin(cls, data: Any) -> Any:
+        """A page with ``[plugin]`` need say nothing of a session."""
+        if isinstance(data, dict) and "plugin" in data:
+            return {**PLUGGED, **data, "kind": "plugin"}
+        return data
+
     @model_validator(mode="after")
     def _is_read(self) -> Platform:
+        for source in self.artifacts:
+            if self.kind != "plugin" and not (source.commands and not source.ask and not source.binary):
+                raise ValueError(f"artifact {source.name!r} needs commands; ask and binary are for pages with [plugin]")
+            if self.kind == "plugin" and source.commands:
+                raise ValueError(f"artifact {source.name!r}: a plugin types no commands; say ask")
+        if self.kind == "plugin" and self.plugin is None:
+            raise ValueError("kind is plugin, and [plugin] is missing")
         if self.artifacts[0].optional:
             raise ValueError("the first artifact can't be optional: it is the device's configuration")
         names = [artifact.name for artifact in self.artifacts]
@@ -234,6 +255,8 @@ class Platform(Section):
 
     def commands(self) -> Iterator[str]:
         """Every command a session may type, login to farewell: nothing else is ever sent but keys and secrets."""
+        if self.kind == "plugin":
+            return
         session = self.session
         yield from (session.enable, *session.pager_off)
         for source in self.artifacts:

@@ -1,0 +1,194 @@
+"""A session that a plugin holds, read as a session on a command line is."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import posixpath
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Final, Protocol, TypeVar
+
+import paramiko
+
+from devicevault.collector.author import author_told
+from devicevault.collector.completeness import agree, judge
+from devicevault.collector.normalise import normalise
+from devicevault.collector.reached import ReachedDevice
+from devicevault.collector.session import Reading
+from devicevault.collector.text import decode
+from devicevault.errors import (
+    CollectionError,
+    CommandRefused,
+    CommandRejected,
+    DeviceUnreachable,
+    DeviceVaultError,
+    OutputEmpty,
+    OutputTruncated,
+    PluginUnusable,
+)
+from devicevault.messages import CollectFacts
+from devicevault.platforms.page import ArtifactSource, Platform
+from devicevault.plugins import Fetched, Plugin
+
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
+#: How a connection that breaks off looks from a plugin.
+_BROKEN: Final = (OSError, EOFError, paramiko.SSHException, http.client.HTTPException)
+
+
+class Readable(Protocol):
+    """What is read of a device, whoever holds the session."""
+
+    def read(self, source: ArtifactSource) -> Reading: ...
+    def facts(self, readings: Sequence[Reading]) -> CollectFacts: ...
+
+
+class PluginSession:
+    """An open session of a plugin. Left, it closes every connection."""
+
+    def __init__(self, device: ReachedDevice, page: Platform, plugin: Plugin) -> None:
+        """Logs in and reads the first artifact: with some APIs, that is the login. Raises a ``CollectionError``."""
+        self._device = device
+        self._page = page
+        self._name = page.plugin.name if page.plugin else ""
+        self._first: Reading | None = None
+        try:
+            self._session: AbstractContextManager[Callable[[str], Fetched]] = self._guarded(lambda: plugin.open(device))
+            self._read = self._guarded(self._session.__enter__)
+        except BaseException:
+            device.close()
+            raise
+        try:
+            self._first = self._reading(page.artifacts[0])
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def __enter__(self) -> PluginSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._session.__exit__(kind, error, traceback)
+        except Exception as late:  # noqa: BLE001 (what was read is read)
+            if late is not error:
+                logger.debug("plugin %r: %s while leaving", self._name, type(late).__name__)
+        finally:
+            self._device.close()
+
+    def read(self, source: ArtifactSource) -> Reading:
+        """The artifact, by the first of what the page asks that the device takes. Raises a :class:`CollectionError`."""
+        if self._first is not None and source is self._first.source:
+            return self._first
+        return self._reading(source)
+
+    def facts(self, readings: Sequence[Reading]) -> CollectFacts:
+        """Who changed the device last, where its texts tell."""
+        texts = [decode(reading.original) for reading in readings if not reading.source.binary]
+        told = self._page.model_copy(update={"author": [each for each in self._page.author if each.command is None]})
+        return CollectFacts(**author_told(told, texts, lambda command: ""))
+
+    def _reading(self, source: ArtifactSource) -> Reading:
+        *others, last = source.ask or ("",)
+        for ask in others:
+            try:
+                return self._whole(source, ask)
+            except CommandRefused:
+                raise
+            except CommandRejected as error:
+                self._device.note(f"{error.problem}; trying the next")
+        return self._whole(source, last)
+
+    def _whole(self, source: ArtifactSource, ask: str) -> Reading:
+        started = time.monotonic()
+        reading, proof = self._once(source, ask)
+        if not proof:
+            second, proof = self._once(source, ask)
+            proof = proof or _agreed(self._page, reading, second)
+            reading = second
+        words = ", ".join(filter(None, (reading.completeness, proof)))
+        self._device.note(
+            f"Read {source.name}: {len(reading.original)} bytes in {time.monotonic() - started:.1f} s, whole: {words}"
+        )
+        return Reading(source, reading.original, reading.normalised, words)
+
+    def _once(self, source: ArtifactSource, ask: str) -> tuple[Reading, str]:
+        """The artifact, and how its transfer was proven whole."""
+        self._device.doing(f"fetching {ask or source.name}")
+        fetched = self._guarded(lambda: self._read(ask))
+        self._device.check_size(len(fetched.content))
+        if not fetched.content:
+            raise OutputEmpty(f"{self._device.name} sent an empty {source.name}", "see what the login may read")
+        if source.binary:
+            return Reading(source, fetched.content, normalise(self._page, ""), ""), fetched.proof
+        text = decode(fetched.content).replace("\r\n", "\n")
+        proof = judge(self._page.judging(source), text)
+        secrets = self._device.credential.typed
+        return Reading(source, fetched.content, normalise(self._page, text, secrets), proof), fetched.proof
+
+    def _guarded(self, call: Callable[[], R]) -> R:
+        """What a plugin returns. Raises nothing but errors that an operator understands."""
+        try:
+            return call()
+        except DeviceVaultError:
+            self._device.limit.check()
+            raise
+        except _BROKEN as error:
+            self._device.limit.check()
+            # Sentences of sockets and TLS; what a device sent is in none of them.
+            raise DeviceUnreachable(
+                f"{self._device.target} broke off while {self._device.limit.step}: {error or type(error).__name__}"
+            ) from None
+        except Exception as error:  # noqa: BLE001 (others' code)
+            self._device.limit.check()
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("plugin %r: %s\n%s", self._name, type(error).__name__, frames)
+            raise CollectionError(
+                f"plugin {self._name!r} failed with {type(error).__name__} while {self._device.limit.step}",
+                "see the worker's journal, and tell those who wrote it",
+            ) from None
+
+
+def page_for(page: Platform, options: Mapping[str, Any]) -> Platform:
+    """The page with what this device's options ask for. Raises :class:`PluginUnusable` where they don't."""
+    if page.plugin is None or not (option := page.plugin.ask_option):
+        return page
+    asked = options.get(option)
+    if not (isinstance(asked, list) and asked and all(isinstance(each, str) and each for each in asked)):
+        raise PluginUnusable(
+            f"the device does not say what to fetch, and the page {page.name!r} can't know",
+            f'give it options.{option} = ["..."] in the inventory',
+        )
+    binary = not options.get("text", not page.artifacts[0].binary)
+    sources = [
+        page.artifacts[0].model_copy(update={"name": name, "ask": (ask,), "binary": binary})
+        for name, ask in zip(_names(asked), asked, strict=True)
+    ]
+    return page.model_copy(update={"artifacts": tuple(sources)})
+
+
+def _names(paths: Sequence[str]) -> Iterator[str]:
+    """An artifact's name for each: the last part of its path, unless two are alike."""
+    last = [posixpath.basename(path.rstrip("/")) or path for path in paths]
+    for path, short in zip(paths, last, strict=True):
+        name = short if last.count(short) == 1 else path.strip("/").replace("/", "_")
+        yield name.replace("*", "newest")
+
+
+def _agreed(page: Platform, first: Reading, second: Reading) -> str:
+    if not first.source.binary:
+        return agree(page, first.normalised, second.normalised)
+    if first.original != second.original:
+        raise OutputTruncated(
+            f"two readings differ ({len(first.original)} and {len(second.original)} bytes): one was cut, or the file "
+            "was being written",
+            "try again",
+        )
+    return "two readings agree"

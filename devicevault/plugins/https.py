@@ -1,0 +1,176 @@
+"""The plugin ``https``: what an HTTPS API answers. The credential goes in a header, never in a URL.
+
+A page asks for ``/path?query``, or for ``POST /path?query`` where that is known to read only.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from typing import Any, Final
+
+import devicevault
+from devicevault.credentials import Credential
+from devicevault.errors import (
+    AuthenticationFailed,
+    CommandRefused,
+    CommandRejected,
+    CredentialUnusable,
+    DeviceUnreachable,
+    OutputTruncated,
+)
+from devicevault.plugins.protocol import Device, Fetched, Read
+from devicevault.plugins.told import TlsTold, complaints
+
+CHUNK_BYTES: Final = 65536
+#: Paths at which a POST only reads. FortiOS: its backup answers to nothing else since 7.0.
+READING_POSTS: Final = ("/api/v2/monitor/system/config/backup",)
+#: Words in a path or query that do more than read, in the APIs known here and in those like them.
+_CHANGES: Final = re.compile(
+    r"(?i)(?<![a-z])(?:set|add|edit|delete|del|move|rename|override|commit|import|restore|revert|reboot|restart|"
+    r"reconfigure|reset|shutdown|halt|poweroff|install|upgrade|update|remove|clear|start|stop|apply|upload|save|keygen|op)"
+    r"(?![a-z])"
+)
+_ASK: Final = re.compile(r"(?:(GET|POST) )?(/[!-~]*)")
+
+
+class HttpsTold(TlsTold):
+    #: How the credential is sent: its password as a token behind ``Bearer``, both as basic authentication, or its
+    #: password alone in the header of this name.
+    authorization: str = "bearer"
+    #: Statuses that mean the credential was refused. Others from 400 on mean that the request was.
+    refused: tuple[int, ...] = (401,)
+    accept: str = "*/*"
+
+
+class Https:
+    """One request for each artifact, on a connection of its own."""
+
+    def check(self, settings: Mapping[str, Any], asks: Sequence[str]) -> Iterator[str]:
+        yield from complaints(HttpsTold, settings)
+        for ask in asks:
+            if problem := _problem(ask):
+                yield f"{ask!r} {problem}"
+
+    @contextmanager
+    def open(self, device: Device) -> Iterator[Read]:
+        told = HttpsTold.model_validate(dict(device.settings))
+        headers = {
+            "User-Agent": f"devicevault/{devicevault.__version__}",
+            "Accept": told.accept,
+            "Connection": "close",
+            **_authorization(told.authorization, device.credential),
+        }
+        yield lambda ask: _fetch(device, told, headers, ask)
+
+
+def _problem(ask: str) -> str:
+    found = _ASK.fullmatch(ask)
+    if found is None:
+        return 'is no request: write "/path?query"'
+    method, target = found.groups()
+    path = target.partition("?")[0]
+    if method == "POST":
+        return "" if path in READING_POSTS else "is a POST that may change the device; a plugin only reads"
+    if words := _CHANGES.search(target):
+        return f"may change the device ({words[0]!r}); a plugin only reads"
+    return ""
+
+
+def _authorization(how: str, credential: Credential) -> dict[str, str]:
+    if not credential.password:
+        raise CredentialUnusable(
+            f"credential {credential.name!r} has no password", "an API's token or secret is its password"
+        )
+    try:
+        if how == "bearer":
+            return {"Authorization": "Bearer " + _header(credential.password)}
+        if how == "basic":
+            pair = f"{credential.username}:{credential.password}".encode()
+            return {"Authorization": "Basic " + b64encode(pair).decode()}
+        return {how: _header(credential.password)}
+    except ValueError:
+        raise CredentialUnusable(
+            f"the password of credential {credential.name!r} can't be a token", "it holds a blank or a line's end"
+        ) from None
+
+
+def _header(token: str) -> str:
+    if not re.fullmatch(r"[!-~]+", token):
+        raise ValueError("no token")
+    return token
+
+
+def _fetch(device: Device, told: HttpsTold, headers: Mapping[str, str], ask: str) -> Fetched:
+    found = _ASK.fullmatch(ask)
+    if found is None:
+        raise CommandRejected(f"{ask!r} {_problem(ask)}", "correct ask in the page")
+    method, target = found.groups(default="GET")
+    # http.client would look up and connect by itself: this one is connected already.
+    connection = HTTPConnection(device.address, device.port)
+    connection.auto_open = 0
+    connection.sock = device.tls()
+    try:
+        device.doing(f"waiting for the answer to {method} {target}")
+        connection.request(method, target, headers=dict(headers))
+        answer = connection.getresponse()
+        _judge(device, told, answer, f"{method} {target}")
+        return _read(device, answer, target)
+    except IncompleteRead as error:
+        raise OutputTruncated(
+            f"the answer to {target} stopped after {len(error.partial)} bytes of its last part", "try again"
+        ) from None
+    except HTTPException as error:
+        # Its text is what the device sent.
+        raise DeviceUnreachable(
+            f"{device.address} port {device.port} does not speak HTTP as it should ({type(error).__name__})",
+            "check that the API listens on this port",
+        ) from None
+    finally:
+        connection.close()
+
+
+def _judge(device: Device, told: HttpsTold, answer: HTTPResponse, request: str) -> None:
+    """Raises what a status means, unless it is 200."""
+    status, credential = answer.status, device.credential
+    said = f"{device.address} port {device.port} answers {status} {_printable(answer.reason)} to {request}"
+    if status in told.refused:
+        raise AuthenticationFailed(
+            f"{said}: it refuses credential {credential.name!r}",
+            "check the token in the worker's credentials file, and from where the device lets it be used",
+        )
+    if status == 403:
+        raise CommandRefused(said, f"give the account of credential {credential.name!r} the right to read it")
+    if status == 429 or status >= 500:
+        raise DeviceUnreachable(said, "see whether the device is overloaded; it is tried again")
+    if status != 200:
+        raise CommandRejected(said, "check that the platform fits the device and its release")
+
+
+def _read(device: Device, answer: HTTPResponse, target: str) -> Fetched:
+    if answer.getheader("Content-Encoding", "identity") != "identity":
+        raise CommandRejected(f"the answer to {target} is compressed, which was not asked for")
+    body = bytearray()
+    device.doing(f"reading the answer to {target}")
+    while piece := answer.read(CHUNK_BYTES):
+        body += piece
+        device.check_size(len(body))
+        device.doing(f"reading the answer to {target}, {len(body)} bytes so far")
+    device.doing(f"reading the answer to {target}")
+    if answer.chunked:
+        return Fetched(bytes(body), f"{len(body)} bytes, the last chunk came")
+    length = answer.getheader("Content-Length", "")
+    if not length:
+        return Fetched(bytes(body))
+    if not length.isdecimal() or len(body) != int(length):
+        raise OutputTruncated(
+            f"the answer to {target} has {len(body)} bytes, and the device told {_printable(length)}", "try again"
+        )
+    return Fetched(bytes(body), f"{length} bytes, as the device told")
+
+
+def _printable(text: str) -> str:
+    return "".join(sign for sign in text if sign.isprintable())[:60]
