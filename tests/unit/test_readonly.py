@@ -100,3 +100,15 @@ def test_what_reads_or_is_about_the_session_is_let_through(command: str) -> None
 )  # fmt: skip
 def test_what_changes_or_might_is_refused(command: str) -> None:
     assert refused(command)
+
+
+def test_nothing_of_netmikos_types_anything() -> None:
+    """Its FortiOS and ASA drivers would change the device; whatever a driver wants to type goes nowhere."""
+    from netmiko.ssh_dispatcher import CLASS_MAPPER_BASE
+
+    from devicevault.collector.connection import DeviceConnection, driver_class
+
+    ours = ("write_channel", "session_preparation", "special_login_handler", "cleanup", "_get_ssh_client_instance")
+    for name in CLASS_MAPPER_BASE:
+        made = driver_class(name)
+        assert [method for method in ours if getattr(made, method) is not getattr(DeviceConnection, method)] == []
