@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic_core import ErrorDetails
 
@@ -39,7 +39,16 @@ def in_words(detail: ErrorDetails, value: Any, kind: Any) -> tuple[str, str]:
         return problem, fix
     problem = _PROBLEMS.get(detail["type"], detail["msg"]).format(**context)
     if detail["type"] == "literal_error":
-        return problem, did_you_mean(str(value), get_args(kind))
+        choices = _choices(kind)
+        wrong = next((one for one in value if one not in choices), "") if isinstance(value, list | tuple) else value
+        return problem, did_you_mean(str(wrong), choices)
     if isinstance(value, int | float):
         problem += f", not {value}"
     return problem, ""
+
+
+def _choices(kind: Any) -> list[str]:
+    """What may stand there, also where it is a list of choices."""
+    if get_origin(kind) is Literal:
+        return [str(choice) for choice in get_args(kind)]
+    return [choice for part in get_args(kind) for choice in _choices(part)]

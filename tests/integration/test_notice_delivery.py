@@ -175,7 +175,6 @@ class TestFailures:
         put(store, settings, event(1), event(2))
         pause_s = Delivery(settings).turn(store)
         assert pause_s is not None
-        assert pause_s > 20
         assert len(http.bodies) == 2
         with store.reading() as session:
             (left,) = waiting(session)
