@@ -99,8 +99,8 @@ def store_day(session: Session, day: int, texts: dict[int, str], numbers: dict[i
         )
 
 
-def measure(folder: Path, devices: int, days: int, share: float) -> None:
-    """Fill, tell, make anew, tell."""
+def measure(folder: Path, devices: int, days: int, share: float, *, at_once: bool) -> None:
+    """Fill, tell, make anew, tell; with ``at_once`` only the latter."""
     fleet, numbers = Fleet(devices, share), dict[int, int]()
     settings = MirrorSettings(enabled=True, path=folder / "mirror.git")
     with open_store(f"sqlite:///{folder}/year.db", migrate=True) as store:
@@ -110,13 +110,16 @@ def measure(folder: Path, devices: int, days: int, share: float) -> None:
             with store.session() as session:
                 store_day(session, day, fleet.of_day(day), numbers)
             began = time.monotonic()
-            Mirror(settings).turn(store)
+            if not at_once:
+                Mirror(settings).turn(store)
             took = time.monotonic() - began
             spent, slowest = spent + took, max(slowest, took)
         repository = Mirror(settings).repository()
         revisions = sum(numbers.values())
         tell(f"{devices} devices, {days} days, {revisions} revisions, {share:.0%} changed each day")
-        tell(f"filled day by day: {repository.size_bytes() / 1e6:.1f} MB, {spent:.0f} s, slowest day {slowest:.1f} s")
+        if not at_once:
+            size_mb = repository.size_bytes() / 1e6
+            tell(f"filled day by day: {size_mb:.1f} MB, {spent:.0f} s, slowest day {slowest:.1f} s")
         began = time.monotonic()
         done = Mirror(settings).rebuild(store)
         took = time.monotonic() - began
@@ -154,6 +157,9 @@ if __name__ == "__main__":
     parser.add_argument("--devices", type=int, default=1000)
     parser.add_argument("--days", type=int, default=365)
     parser.add_argument("--share", type=float, default=0.05)
+    parser.add_argument("--at-once", action="store_true", help="only make it from the whole year's database")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        measure(options.folder or Path(temporary), options.devices, options.days, options.share)
+        measure(
+            options.folder or Path(temporary), options.devices, options.days, options.share, at_once=options.at_once
+        )
