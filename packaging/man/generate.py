@@ -17,7 +17,7 @@ from click.shell_completion import get_completion_class
 
 from devicevault import __version__
 from devicevault.cli import COMMANDS, load_command, main
-from devicevault.settings import GroupSettings, JumpSettings, Settings, document
+from devicevault.settings import GroupSettings, JumpSettings, ReceiverSettings, Settings, document
 from devicevault.settings.sources import keys_of, variable_of
 from devicevault.tomlfile import dotted
 
@@ -202,10 +202,11 @@ def config_page() -> str:
     lines.append(f".SS [groups.{roff('NAME')}]\n{roff(document.first_line(GroupSettings))}")
     lines.append("Each key means what it means above:")
     lines += [f".br\n{bold(dotted(key))}" for key in keys_of(GroupSettings)]
-    lines.append(f".SS [jumps.{roff('NAME')}]\n{roff(document.first_line(JumpSettings))}")
-    for name, field in JumpSettings.model_fields.items():
-        about = roff(document.described_field(("jumps", "NAME", name)))
-        lines.append(f".TP\n{bold(f'{name} = {document.toml_value(field.default)}')}\n{about}")
+    for kind, settings in (("jumps", JumpSettings), ("receivers", ReceiverSettings)):
+        lines.append(f".SS [{kind}.{roff('NAME')}]\n{roff(document.first_line(settings))}")
+        for name, field in settings.model_fields.items():
+            about = roff(document.described_field((kind, "NAME", name)))
+            lines.append(f".TP\n{bold(f'{name} = {document.toml_value(field.default)}')}\n{about}")
     return "\n".join(lines) + CONFIG_END
 
 
