@@ -1,7 +1,8 @@
-"""Hundreds of devices that hang at every point of a session, all at once."""
+"""A thousand devices that hang at every point of a session, all at once."""
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +24,18 @@ from devicevault.messages import CollectRequest, CollectResult
 from tests.collecting import make_context, request_for
 from tests.servers import wait_until
 
-#: Devices that hang at each of the four points; the last two cost a handshake each.
-COUNTS = {"deaf": 130, "no_banner": 130, "auth_hang": 40, "stall": 40}
+#: Devices that hang at each point; the last two cost a handshake each.
+COUNTS = {"nameless": 120, "deaf": 400, "no_banner": 400, "auth_hang": 40, "stall": 40}
 #: The step named by the sentence of each.
-STEPS = {"deaf": "connecting", "no_banner": "banner", "auth_hang": "logging in", "stall": "reading"}
+STEPS = {
+    "nameless": "looking up",
+    "deaf": "connecting",
+    "no_banner": "banner",
+    "auth_hang": "logging in",
+    "stall": "reading",
+}
+#: Descriptors: both ends of each connection are in this process.
+FILES = 4096
 #: So long that a busy machine gets every session to the point where it hangs.
 DEADLINE_S = 12.0
 #: What the end of a session may take beyond its deadline on a busy machine; any other limit is far off.
@@ -61,14 +71,45 @@ def timed(request: CollectRequest, context: CollectorContext) -> tuple[CollectRe
     return collect(request, context), time.monotonic() - began
 
 
-def test_hundreds_of_hung_devices_end_at_their_deadline_and_leave_nothing(tmp_path: Path) -> None:
-    """Hung at connect, banner, login and reading: each is a timeout, in time, with its threads and sockets gone."""
+@pytest.fixture
+def resolver_hangs(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """A resolver whose name servers do not answer until this is set; nothing can interrupt a call to it."""
+    gives_up = threading.Event()
+    real = socket.getaddrinfo
+
+    def ask(*arguments: Any, **parameters: Any) -> Any:
+        if not parameters.get("flags"):
+            gives_up.wait(120)
+        return real(*arguments, **parameters)
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    return gives_up
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As a worker's unit allows, and not only what a shell does."""
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(before, min(most, FILES)), most))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+
+
+@pytest.mark.usefixtures("many_files")
+def test_a_thousand_hung_devices_end_at_their_deadline_and_leave_nothing(
+    tmp_path: Path, resolver_hangs: threading.Event
+) -> None:
+    """Hung at the name, at connect, banner, login and reading: each is a timeout, in time, and its threads and sockets
+    are gone. A resolver's thread is gone when the resolver gives up, which its own time limits see to.
+    """
     context = make_context(tmp_path, attempts=1, connect_timeout_s=100, deadline_s=200)
-    devices = {point: SimulatedDevice(point, fault=point if point != "deaf" else "") for point in COUNTS}
+    healthy = ("deaf", "nameless")
+    devices = {point: SimulatedDevice(point, fault="" if point in healthy else point) for point in COUNTS}
     with Fleet(devices.values()) as fleet, deaf_port() as deaf:
+        elsewhere: dict[str, dict[str, Any]] = {"deaf": {"port": deaf}, "nameless": {"address": "switch.invalid"}}
         threads, files = our_threads(), open_files()
         requests = [
-            request_for(fleet, device, deadline_s=DEADLINE_S, **({"port": deaf} if point == "deaf" else {}))
+            request_for(fleet, device, deadline_s=DEADLINE_S, **elsewhere.get(point, {}))
             for point, device in devices.items()
             for _ in range(COUNTS[point])
         ]
@@ -82,6 +123,7 @@ def test_hundreds_of_hung_devices_end_at_their_deadline_and_leave_nothing(tmp_pa
         ] == []
         assert max(took for _, took in outcomes) < DEADLINE_S + SLACK_S
         assert len(deadline.ALARMS) == 0
+        resolver_hangs.set()
         # The fleet's own ends of the connections close a moment later.
         wait_until(
             lambda: len(our_threads()) <= len(threads) and open_files() <= files + 1,
