@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -67,7 +68,8 @@ def _by_config(store: Store, config_ids: Sequence[int], matcher: Matcher) -> dic
         if len(batches) > 1 and (processes := min(len(batches), _processors())) > 1:
             # Started afresh: a copy of this process would share its connection to the database.
             context = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(processes, mp_context=context))
+            pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_leave_interrupts_to_parent)
+            stack.callback(pool.shutdown, cancel_futures=True)
             results = pool.map(look, _texts(store, batches))
         else:
             results = map(look, _texts(store, batches))
@@ -97,6 +99,10 @@ def _matching(matcher: Matcher, texts: Sequence[tuple[int, bytes]]) -> dict[int,
         if lines:
             found[config_id] = lines
     return found
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _too_slow() -> UsageError:
