@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 from devicevault.errors import CommandRejected, OutputTruncated
@@ -62,7 +62,8 @@ def _fetch(device: Device, transport: Any, ask: str) -> Fetched:
         if channel.recv(1) != b"\0":
             device.doing(f"reading {ask}")
             raise OutputTruncated(f"{device.name} did not say that it sent {ask} whole", "try again")
-        channel.sendall(b"\0")
+        with suppress(OSError):  # thanks; it may be gone already
+            channel.sendall(b"\0")
     return Fetched(bytes(content), f"{size} bytes, as the device told")
 
 

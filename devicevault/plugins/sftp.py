@@ -52,7 +52,9 @@ def _fetch(device: Device, sftp: paramiko.SFTPClient, ask: str) -> Fetched:
         raise CommandRejected(f"{device.name} has no file {ask}", "check the path") from None
     except PermissionError:
         raise CommandRefused(f"{device.name} does not let us read {ask}", "give the login the right to") from None
-    except paramiko.SFTPError as error:
+    except OSError as error:
+        if sftp.get_channel().closed:
+            raise
         raise CommandRejected(f"{device.name} does not give {ask}: {error}", "check the path") from None
 
 
