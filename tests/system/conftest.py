@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing
-from tests.system.machine import Machine, booted, cannot_boot, prepared_root, repacked
+from tests.system.earlier import earlier
+from tests.system.machine import Machine, booted, cannot_boot, prepared_root
 
 REPOSITORY = Path(__file__).parents[2]
 NUMBERS = {"bookworm": 12, "trixie": 13}
@@ -56,8 +57,8 @@ def package(release: str) -> Path:
 
 @pytest.fixture(scope="session")
 def older_package(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same package as a release before it."""
-    return repacked(package, "0.0.9", tmp_path_factory.mktemp("older"))
+    """The package as it was before."""
+    return earlier(package, tmp_path_factory.mktemp("older"))
 
 
 @pytest.fixture(scope="session")

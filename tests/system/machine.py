@@ -311,26 +311,6 @@ def _mount(*command: str) -> None:
         raise MachineError(f"{' '.join(command)}: {ended.stderr}")
 
 
-def repacked(package: Path, version: str, folder: Path) -> Path:
-    """The same package as another version."""
-    tree = folder / version
-    target = folder / f"devicevault_{version}_amd64.deb"
-    for command in (
-        ["dpkg-deb", "--raw-extract", package, tree],
-        ["sed", "-i", f"s/^Version: .*/Version: {version}/", tree / "DEBIAN/control"],
-        ["dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, target],
-    ):
-        _checked([str(word) for word in command])
-    shutil.rmtree(tree)
-    return target
-
-
-def _checked(command: Sequence[str]) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise MachineError(f"{' '.join(command)}: {ended.stderr}")
-
-
 if __name__ == "__main__":
     # As `make machines` does, while other tests run.
     prepared_root(sys.argv[1])
