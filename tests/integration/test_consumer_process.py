@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.consuming import (
     wait_for_rows,
 )
 from tests.results import request, result
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.services
 
@@ -61,6 +63,43 @@ def test_killed_between_commit_and_what_follows_it_writes_nothing_twice(
     assert revisions_of(sqlite_url, ["a", "b"]) == {"a": 1, "b": 1}
     assert {row.status for row in rows(sqlite_url).values()} == {"success"}
     assert dead_letters(client) == []
+
+
+#: Killed as soon as a batch is committed, and before any output hears of it.
+KILLED_BEFORE_OUTPUTS = """
+import os, signal
+from devicevault.daemons import consumer
+from devicevault.outputs.background import Outputs
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+Outputs.stored = die
+consumer.main()
+"""
+
+
+def test_killed_between_commit_and_outputs_the_mirror_gets_what_was_committed(
+    client: Redis, redis_url: str, sqlite_url: str, tmp_path: Path
+) -> None:
+    """Outputs are driven by what the database holds, not by what they were told of."""
+    repository = tmp_path / "mirror.git"
+    environ = {"DEVICEVAULT_MIRROR__PATH": str(repository), "DEVICEVAULT_MIRROR__RUN_WAIT_S": "0"}
+    for sent in queued(sqlite_url, "a", "b"):
+        publish(client, STREAM, sent)
+    # Without the mirror this time: else it might find by itself what nobody told it of.
+    with process(redis_url, sqlite_url, KILLED_BEFORE_OUTPUTS, **environ) as daemon:
+        assert daemon.wait(WITHIN_S) == -signal.SIGKILL
+    assert {row.status for row in rows(sqlite_url).values()} == {"success"}
+    with process(redis_url, sqlite_url, DEVICEVAULT_MIRROR__ENABLED="true", **environ):
+        wait_until(lambda: mirrored(repository) == ["default/a", "default/b"], WITHIN_S, or_say=lambda: "no mirror")
+        wait_for_no_pending(client)
+    assert revisions_of(sqlite_url, ["a", "b"]) == {"a": 1, "b": 1}
+
+
+def mirrored(repository: Path) -> list[str]:
+    """Each file of the mirror, as group and device."""
+    git = ["git", "-c", "safe.directory=*", "--git-dir", str(repository), "ls-tree", "-r", "--name-only", "main"]
+    listed = subprocess.run(git, capture_output=True, text=True, check=False).stdout
+    return sorted(path.rpartition(".")[0] or path for path in listed.split() if "/" in path)
 
 
 def test_the_daemon_tells_systemd_that_it_is_ready_and_ends_at_sigterm(
