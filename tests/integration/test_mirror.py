@@ -21,7 +21,7 @@ from devicevault.outputs.mirror.repository import Repository
 from devicevault.outputs.progress import MIRROR, progress_of, state_of
 from devicevault.outputs.revisions import NewRevision
 from devicevault.settings import MirrorSettings
-from devicevault.store import open_store
+from devicevault.store import open_store, reader
 from devicevault.store.models import Device, DeviceBackupResult, DeviceRevision, SealedOriginal
 from devicevault.store.output_models import OutputProgress, OutputState
 from tests.mirrored import Vault
@@ -129,6 +129,10 @@ def test_a_renamed_or_moved_device_keeps_its_history(vault: Vault) -> None:
         "dmz: first backup of old-name",
     ]
     assert "moved from dmz/old-name.cfg" in vault.git("log", "-1", "--format=%b", "main")
+    with vault.store.reading() as session:
+        device = reader.find_device(session, "new-name")
+        known = reader.device_revisions(session, device, limit=10, artifact="running")
+        assert [(one.number, one.device_id) for one in known] == [(2, "id-1"), (1, "id-1")]
     # Another renaming, without any change of the device, is a move alone.
     vault.answer(vault.ask(["id-1"], "lab", device="third"), "hostname a\nline\nline 2\nmore\n", "startup\n")
     vault.turn()
