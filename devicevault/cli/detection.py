@@ -48,8 +48,8 @@ def detect_device(settings: Settings, address: str, credential: str, port: int, 
     device = Device(
         name=address, device_id=address, address=address, platform="", port=port, group=group, credentials=(credential,)
     )
-    with errors().status(f"asking {address}"), reaching(device, platforms, settings) as (open_session, _):
-        detection = detect(open_session, platforms)
+    with errors().status(f"asking {address}"), reaching(device, platforms, settings) as way:
+        detection = detect(way.command_line, platforms)
     if as_json:
         print_json(_report(detection))
     else:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from devicevault.collector.access import Access
 from devicevault.collector.collect import CollectorContext, Findings
 from devicevault.collector.deadline import Limit
+from devicevault.collector.plugged import Readable, page_for
 from devicevault.collector.seal import Sealer
 from devicevault.collector.session import Session
 from devicevault.collector.steps import Onlooker, Steps
@@ -21,15 +24,33 @@ from devicevault.platforms import Platforms
 from devicevault.platforms.page import Platform
 from devicevault.settings import Settings
 
-#: Opens the session with a page.
-Open = Callable[[Platform], AbstractContextManager[Session]]
+
+@dataclass(frozen=True)
+class Way:
+    """Opens one session on a device, on its own way there and with its own credentials."""
+
+    steps: Steps
+    _access: Access
+    _context: CollectorContext
+    _options: Mapping[str, Any]
+    _limit: Limit
+
+    def session(self, page: Platform) -> AbstractContextManager[Readable]:
+        """What the page reads from: a command line, or what its plugin opens."""
+        fitted = page_for(page, self._options)
+        if fitted.plugin:
+            return self._access.plugged(fitted, self._context.plugins.fit(fitted), self._limit)
+        return self.command_line(fitted)
+
+    def command_line(self, page: Platform) -> AbstractContextManager[Session]:
+        return self._access.session(page, self._limit)
 
 
 @contextmanager
 def reaching(
     device: Device, platforms: Platforms, settings: Settings, onlooker: Onlooker | None = None
-) -> Iterator[tuple[Open, Steps]]:
-    """What opens one session on the device, on its own way there and with its own credentials.
+) -> Iterator[Way]:
+    """The way to a device.
 
     Raises :class:`~devicevault.errors.ConfigurationError` when this host lacks a worker's credentials.
     """
@@ -42,7 +63,7 @@ def reaching(
     steps = Steps(request, onlooker=onlooker)
     access = Access(request, context, steps, Findings(address=request.address))
     with Limit(request.deadline_s) as limit:
-        yield lambda page: access.session(page, limit), steps
+        yield Way(steps, access, context, request.options, limit)
 
 
 def _pinned(device: Device, settings: Settings) -> tuple[str, ...]:

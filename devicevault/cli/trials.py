@@ -51,10 +51,10 @@ def try_one(settings: Settings, name: str, platform: str, capture: Path | None, 
         raise UsageError(f"{page.name} is no device", "try a device of another platform")
     with errors().status(f"trying {device.name}"):
         watch = Watch()
-        with reaching(device, platforms, settings, watch) as (open_session, steps):
-            trial = try_session(open_session(page), page, steps, watch)
+        with reaching(device, platforms, settings, watch) as way:
+            trial = try_session(way.session(page), page, way.steps, watch)
     if capture and trial.watch.exchanges:
-        write_private(capture, written(captured(trial, steps.secrets)))
+        write_private(capture, written(captured(trial, way.steps.secrets)))
     if as_json:
         print_json(summary(trial))
     else:
@@ -69,6 +69,8 @@ def check_recording(platforms: Platforms, file: Path, platform: str, *, as_json:
     """Judges a page by a recorded session, and exits with 1 when it does not pass."""
     recording = Recording.load(file)
     page = named_page(platforms, platform or recording.platform)
+    if page.kind != "cli":
+        raise UsageError(f"{page.name} opens no command line, which is what {file.name} holds", "name another page")
     request = _request(file.stem, page.name)
     trial = try_recording(recording, page, request)
     complaints = list(unmet(recording.expect, trial))

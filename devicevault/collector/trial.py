@@ -9,6 +9,7 @@ from typing import Final
 
 from devicevault.collector.normalise import normalise, without_volatile
 from devicevault.collector.played import PlayedLine
+from devicevault.collector.plugged import Readable
 from devicevault.collector.redact import PLACEHOLDER
 from devicevault.collector.session import Reading, Session
 from devicevault.collector.steps import Steps
@@ -84,7 +85,7 @@ class Trial:
         return [artifact.reading for artifact in self.artifacts if artifact.reading]
 
 
-def try_session(session: AbstractContextManager[Session], platform: Platform, steps: Steps, watch: Watch) -> Trial:
+def try_session(session: AbstractContextManager[Readable], platform: Platform, steps: Steps, watch: Watch) -> Trial:
     """Reads all the page says, going on where a collection would give up. Raises nothing a device can cause."""
     trial = Trial(platform, watch)
     try:
@@ -123,6 +124,8 @@ def unnoticed_cuts(recording: Recording, whole: Trial, request: CollectRequest) 
 
 def left_out(platform: Platform, reading: Reading) -> list[tuple[str, list[str]]]:
     """Each volatile rule that took something away, and the lines it took, secrets hidden."""
+    if reading.source.binary:
+        return []
     text = masked(platform, decode(reading.original))
     taken: list[tuple[str, list[str]]] = []
     for pattern in platform.volatile:
@@ -145,7 +148,7 @@ def masked(platform: Platform, text: str) -> str:
     return normalise(bare, text).text
 
 
-def _tried(session: Session, source: ArtifactSource, steps: Steps) -> TriedArtifact:
+def _tried(session: Readable, source: ArtifactSource, steps: Steps) -> TriedArtifact:
     try:
         return TriedArtifact(source, session.read(source))
     except (DeviceUnreachable, SessionTimeout):

@@ -14,7 +14,10 @@ from devicevault.demo.configurations import configuration_for, secrets_of
 from devicevault.demo.dialects import DIALECTS
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.errors import ExitCode
+from tests.apis import api
 from tests.collecting import CREDENTIALS
+from tests.integration.test_plugin_https import CREDENTIALS as API_CREDENTIALS
+from tests.integration.test_plugin_https import fortigate
 
 
 @pytest.fixture
@@ -147,3 +150,23 @@ def test_what_is_asked_wrongly_is_told(arguments: tuple[str, ...], told: str, si
     result = devicevault(site, *arguments)
     assert result.exit_code == ExitCode.USAGE
     assert told in result.stderr
+
+
+def test_a_page_with_a_plugin_is_tried_as_well(tmp_path: Path) -> None:
+    with api(tmp_path, fortigate) as server:
+        (tmp_path / "config.toml").write_text(
+            f'database_url = "sqlite:///{tmp_path}/vault.db"\ncredentials_file = "{tmp_path}/credentials.toml"\n'
+            f'[inventory]\npath = "{tmp_path}/devices.toml"\n'
+        )
+        (tmp_path / "credentials.toml").write_text(API_CREDENTIALS)
+        (tmp_path / "credentials.toml").chmod(0o600)
+        (tmp_path / "devices.toml").write_text(
+            f'[devices.fw1]\naddress = "127.0.0.1"\nport = {server.port}\nplatform = "fortinet_fortios_api"\n'
+            f'credential = "token"\noptions = {{ ca_file = "{server.ca_file}" }}\n'
+        )
+        tried = devicevault(tmp_path, "try", "fw1", "--json")
+    trial = json.loads(tried.stdout)
+    assert tried.exit_code == ExitCode.DONE, tried.output
+    assert (trial["whole"], trial["commands"]) == (True, [])
+    assert trial["artifacts"][0]["hidden"] == 1
+    assert "cAnArY" not in tried.output
