@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +138,29 @@ def test_without_redis_the_database_is_cleaned_all_the_same(database_url: str, t
     assert (done.exit_code, "the stream was not looked at" in done.stderr) == (0, True)
     with open_store(database_url) as store, store.reading() as session:
         assert session.execute(text("SELECT count(*) FROM device_configs")).scalar() == 1
+
+
+def test_the_git_mirror_is_made_anew_with_all_its_commits(database_url: str, tmp_path: Path) -> None:
+    mirror = tmp_path / "mirror.git"
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'database_url = "{database_url}"\nredis_url = "redis://127.0.0.1:1/1"\n'
+        f'[mirror]\nenabled = true\npath = "{mirror}"\n'
+    )
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(main, ["--config", str(config), *words], input=SECRET + "\n", catch_exceptions=False)
+
+    def history() -> str:
+        return subprocess.run(
+            ["git", "-C", str(mirror), "log", "--all", "-p"], capture_output=True, text=True, check=True, timeout=60
+        ).stdout
+
+    assert run("git", "rebuild").exit_code == 0
+    assert "cAnAry" in history()
+    assert run("scrub").exit_code == 0
+    assert "cAnAry" not in history()
+    assert "frobnicate with <secret hidden>" in history()
 
 
 @pytest.mark.parametrize("secret", ["", "abc"])
