@@ -6,6 +6,7 @@ validation, the commented ``etc/config.toml``, the README table and ``devicevaul
 
 from __future__ import annotations
 
+from devicevault.settings.jump import JumpSettings
 from devicevault.settings.load import (
     DEFAULT_CONFIG,
     LoadedSettings,
@@ -19,7 +20,6 @@ from devicevault.settings.schema import (
     FlowerSettings,
     GroupSettings,
     InventorySettings,
-    JumpSettings,
     LogSettings,
     MetricsSettings,
     MirrorSettings,

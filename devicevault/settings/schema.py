@@ -5,24 +5,16 @@ Whatever is told about a setting elsewhere (sample file, README, ``config show``
 
 from __future__ import annotations
 
-import re
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from devicevault import names
 from devicevault.settings import urls
+from devicevault.settings.jump import JumpName, JumpSettings
+from devicevault.settings.table import Table, overlaid
 
 #: Seconds a worker may need to publish a result before the device's lock ends, at most; with short sessions it is half
 #: a session's.
@@ -32,33 +24,8 @@ RETRY_MAX_S: Final = 15
 #: Seconds a request in a worker's hand may wait for its turn where a group's sessions per second are limited.
 TURN_MAX_S: Final = 60
 
-#: ``type base64``, as in a ``known_hosts`` file; a comment may follow.
-_PUBLIC_KEY: Final = re.compile(r"(?:ssh|ecdsa|sk)-[\w@.-]+ AAAA[\w+/]+={0,2}(?: .*)?")
-
 #: What a column of an inventory in columns can hold.
 CSV_COLUMNS: Final = ("name", "address", "port", "platform", "group", "credential", "enabled", "tags", "id")
-
-
-class Table(BaseModel):
-    """One table of the settings file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
-        # Python takes true for 1; in a settings file it is a mistake.
-        if isinstance(value, bool) and info.field_name and cls.model_fields[info.field_name].annotation in (int, float):
-            raise ValueError("must be a number, not true or false")
-        return value
-
-
-T = TypeVar("T", bound=Table)
-
-
-def overlaid(general: T, override: T) -> T:
-    """``general`` with what ``override`` sets explicitly."""
-    return general.model_copy(update={name: getattr(override, name) for name in override.model_fields_set})
 
 
 def publish_allowance_s(deadline_s: float) -> float:
@@ -71,12 +38,6 @@ def _group_name(value: str) -> str:
         raise ValueError(
             "is not a group's name; use small letters and digits, single - or _ between them, such as branch-2"
         )
-    return value
-
-
-def _jump_name(value: str) -> str:
-    if not names.is_group_name(value):
-        raise ValueError("is not a jump's name; use small letters and digits, single - or _ between them")
     return value
 
 
@@ -94,13 +55,6 @@ def _source_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
     if len(families) > len(set(families)):
         raise ValueError("has two addresses of one family; write one IPv4 and one IPv6 address at most")
     return addresses
-
-
-def _public_keys(keys: tuple[str, ...]) -> tuple[str, ...]:
-    for key in keys:
-        if not _PUBLIC_KEY.fullmatch(key):
-            raise ValueError("is no list of host keys; write each as `ssh-keyscan` does, without the address before it")
-    return keys
 
 
 def _csv_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
@@ -148,11 +102,9 @@ HttpUrl = Annotated[str, AfterValidator(urls.http)]
 RedisUrl = Annotated[str, AfterValidator(urls.redis)]
 DatabaseUrl = Annotated[str, AfterValidator(urls.database)]
 GroupName = Annotated[str, AfterValidator(_group_name)]
-JumpName = Annotated[str, AfterValidator(_jump_name)]
 ReceiverName = Annotated[str, AfterValidator(_receiver_name)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 SourceAddresses = Annotated[tuple[str, ...], AfterValidator(_source_addresses)]
-PublicKeys = Annotated[tuple[str, ...], AfterValidator(_public_keys)]
 GitRemote = Annotated[str, AfterValidator(urls.git_remote)]
 SecretReference = Annotated[dict[str, str], AfterValidator(_secret_reference)]
 Program = Annotated[tuple[str, ...], AfterValidator(_program)]
@@ -217,35 +169,6 @@ class SshSettings(Table):
         """As ``lock_horizon_s``, for a device with a deadline of its own."""
         waits_s = (self.attempts - 1) * min(RETRY_MAX_S, deadline_s)
         return self.attempts * deadline_s + waits_s + publish_allowance_s(deadline_s)
-
-
-class JumpSettings(Table):
-    """A jump host or proxy on the way to devices."""
-
-    kind: Literal["ssh", "socks5", "http"] = Field(
-        "ssh", description="An SSH server that forwards connections, a SOCKS5 proxy, or an HTTP proxy with CONNECT."
-    )
-    address: str = Field("", description="Its address or host name; needed.")
-    port: int = Field(0, ge=0, le=65535, description="TCP port; 0 for the usual one: 22, 1080 or 3128.")
-    credential: str = Field("", description="Credential in the worker's file; SSH needs one, a proxy may.")
-    host_key: PublicKeys = Field((), description="SSH host keys, any of which will do: `ssh-ed25519 AAAA...`.")
-    host_keys: Literal["strict", "off"] = Field("strict", description="`off` checks no host key.")
-    algorithms: Literal["modern", "legacy"] = Field("modern", description="As ssh.algorithms, for this jump host.")
-    sessions: int = Field(32, ge=1, description="Sessions through one SSH connection; more of them open another.")
-    idle_s: float = Field(30, ge=0, description="Seconds an SSH connection stays open without a session.")
-
-    @model_validator(mode="after")
-    def _reachable(self) -> JumpSettings:
-        if not self.address:
-            raise ValueError("has no address; add address")
-        if self.kind == "ssh" and not self.credential:
-            raise ValueError("has no credential; add credential, the name of one in credentials.toml")
-        return self
-
-    @property
-    def usual_port(self) -> int:
-        """``port``, or what the kind usually listens at."""
-        return self.port or {"ssh": 22, "socks5": 1080, "http": 3128}[self.kind]
 
 
 class QueueSettings(Table):
@@ -461,9 +384,9 @@ class Settings(Table):
     notify: NotifySettings = NotifySettings()
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
-    groups: dict[GroupName, GroupSettings] = {}
-    jumps: dict[JumpName, JumpSettings] = {}
-    receivers: dict[ReceiverName, ReceiverSettings] = {}
+    groups: dict[GroupName, GroupSettings] = Field(default_factory=dict)
+    jumps: dict[JumpName, JumpSettings] = Field(default_factory=dict)
+    receivers: dict[ReceiverName, ReceiverSettings] = Field(default_factory=dict)
 
     def for_group(self, name: str) -> Settings:
         """The settings that count in one collector group; for a group without a table of its own, these."""

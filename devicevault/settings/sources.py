@@ -14,7 +14,9 @@ import tomli
 
 from devicevault.errors import Fault
 from devicevault.nearest import did_you_mean
-from devicevault.settings.schema import GroupSettings, JumpSettings, ReceiverSettings, Settings, Table
+from devicevault.settings.jump import JumpSettings
+from devicevault.settings.schema import GroupSettings, ReceiverSettings, Settings
+from devicevault.settings.table import Table
 from devicevault.tomlfile import TomlDocument, dotted
 
 PREFIX: Final = "DEVICEVAULT_"

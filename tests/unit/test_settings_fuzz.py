@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devicevault.errors import ConfigurationError
-from devicevault.settings import Settings, load_settings
+from devicevault.settings import JumpSettings, Settings, load_settings
 from devicevault.settings.document import toml_value
-from devicevault.settings.schema import GroupSettings, JumpSettings
+from devicevault.settings.schema import GroupSettings
 from devicevault.settings.sources import Key, keys_of, variable_of
 from devicevault.tomlfile import dotted
 
