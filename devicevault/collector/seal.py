@@ -69,6 +69,7 @@ class Sealer:
     @property
     def key_id(self) -> str:
         """Names the keys that open what is sealed now."""
+        self._renew()
         return vault_keys.sealing_key_id(self._recipients) if self._recipients else PLAIN
 
     def seal(self, original: bytes) -> tuple[bytes, str]:

@@ -31,6 +31,7 @@ class TestRotation:
         sealer, known = Sealer.from_settings(settings), KnownKeys(settings.vault.public_key)
         before, old = sealer.seal(ORIGINAL)
         new = rotate(settings.vault)
+        assert sealer.key_id == new, "and says so in its heartbeat"
         after, used = sealer.seal(ORIGINAL)
         assert used == new != old
         assert used in known, "and the running consumer takes it"
