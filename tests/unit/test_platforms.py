@@ -52,6 +52,16 @@ def test_the_first_twelve_platforms_and_noop_are_there() -> None:
     } <= set(PAGES.names())  # fmt: skip
 
 
+def test_every_page_says_where_its_facts_come_from_and_has_a_title_of_its_own() -> None:
+    assert [page.name for page in PAGES if page.kind == "cli" and not (page.sources and page.vendor)] == []
+    titles = [page.title for page in PAGES]
+    assert [title for title in titles if titles.count(title) > 1] == []
+
+
+def test_there_are_more_than_a_hundred_platforms() -> None:
+    assert sum(page.kind == "cli" for page in PAGES) > 100
+
+
 def test_every_driver_is_one_netmiko_has() -> None:
     from netmiko.ssh_dispatcher import CLASS_MAPPER
 
