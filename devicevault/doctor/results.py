@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis import Redis
-from redis.exceptions import NoPermissionError, ResponseError
+from redis.exceptions import NoPermissionError
 
 from devicevault import names
 from devicevault.doctor.finding import Finding, faults_of
 from devicevault.errors import DeviceVaultError
 from devicevault.settings import Settings
 from devicevault.steering import paused_groups, refused_logins
-from devicevault.stream import connect_redis, unavailable
+from devicevault.stream import connect_redis, unavailable, unread_results
+from devicevault.stream.group import group_of
 
 REDIS: Final = "Redis"
 PERSISTENCE: Final = "Redis persistence"
@@ -69,18 +70,14 @@ def judge_persistence(info: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _consumer(redis: Redis, stream: str) -> Iterator[Finding]:
-    try:
-        groups: Any = redis.xinfo_groups(stream)
-    except ResponseError:  # there is no such stream
-        groups = []
-    group = next((group for group in groups if _text(group["name"]) == names.CONSUMER_GROUP), None)
+    group = group_of(redis, stream)
     if group is None:
         waiting = redis.xlen(stream)
         text = f"nobody has ever read stream {stream}" + (f", where {waiting} results wait" if waiting else "")
         yield Finding.fault(CONSUMER, text, START)
         return
     oldest: Any = redis.xpending_range(stream, names.CONSUMER_GROUP, "-", "+", 1) if group["pending"] else []
-    yield judge_consumer(stream, group, oldest, _silences(redis))
+    yield judge_consumer(stream, {**group, "lag": unread_results(redis, stream)}, oldest, _silences(redis))
 
 
 def _silences(redis: Redis) -> list[int] | None:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.services, pytest.mark.durability]
 def test_workers_stop_by_themselves_and_every_device_is_stored_after_one_login(broker: Broker, tmp_path: Path) -> None:
     """Redis has room for about half of the results."""
     try:
-        outcome = run(tmp_path, broker=broker, devices=150, size_kb=100, redis_mb=6, concurrency=8)
+        outcome = run(tmp_path, broker=broker, devices=100, size_kb=100, redis_mb=6, concurrency=8)
     except ServerMissingError as error:
         missing(str(error))
     assert outcome.is_good, outcome.table()
