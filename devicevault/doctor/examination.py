@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devicevault.doctor import broker, database, files, outputs, results, units, workers
+from devicevault.doctor import broker, database, files, outputs, plugins, results, units, workers
 from devicevault.doctor.finding import Finding
 from devicevault.settings import Settings
 
@@ -14,6 +14,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from files.look_at_platforms(settings)
     yield from files.look_at_credentials(settings)
     inventory = yield from files.look_at_inventory(settings)
+    yield from plugins.look(settings, inventory)
     yield from files.look_at_keys(settings)
     answering = yield from broker.look(settings, inventory)
     yield from results.look(settings)
