@@ -172,6 +172,7 @@ def consume(settings: Settings) -> None:
         progress=progress,
         stored=stored,
     )
+    consumer.status.beside = lambda: outputs.trouble
     sampler = Sampler(metrics, settings)
 
     def renew(new: Settings) -> None:

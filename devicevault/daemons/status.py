@@ -17,11 +17,14 @@ class LiveStatus:
         self.doing = "starting"
         #: Why a reload was refused; empty when none was.
         self.trouble = ""
+        #: What fails beside what the daemon does, and holds it up in nothing.
+        self.beside: Callable[[], str] = str
 
     def line(self) -> str:
         """The whole line."""
         refused = f"; not reloaded, the old settings stay in force: {self.trouble}" if self.trouble else ""
-        return f"{self.doing}: {self.numbers()}{refused}"
+        beside = f"; {told}" if (told := self.beside()) else ""
+        return f"{self.doing}: {self.numbers()}{refused}{beside}"
 
     def tell(self) -> None:
         notify_status(self.line())

@@ -43,6 +43,11 @@ class Outputs:
         for loop in self._first:
             loop.wake()
 
+    @property
+    def trouble(self) -> str:
+        """What fails at the moment, for the daemon's status line; empty when nothing does."""
+        return "; ".join(f"{loop.output.name}: {loop.trouble}" for loop in self._loops if loop.trouble)
+
     def renew(self, settings: Settings) -> None:
         """Go by these settings from the next turn on."""
         self._settings = settings

@@ -177,7 +177,10 @@ def test_what_fails_is_kept_as_its_state_and_forgotten_when_it_works(
         wait_until(lambda: state().failures >= 1, 30, or_say=lambda: "it did not fail")
         assert "can't reach" in state().error
         assert state().failing_since is not None
+        outputs.renew(settings)  # nobody waits for the second try
+        wait_until(lambda: "push: git can't reach" in outputs.trouble, 30, or_say=lambda: "nothing is told")
         aside.rename(remote)
         outputs.renew(settings)
         wait_until(lambda: not state().failures, 60, or_say=lambda: state().error)
+        wait_until(lambda: not outputs.trouble, 30, or_say=lambda: outputs.trouble)
     assert git(remote, "show", "main:dmz/sw1.cfg") == "a\n"
