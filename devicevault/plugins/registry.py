@@ -20,6 +20,7 @@ GROUP: Final = "devicevault.plugins"
 #: Those of the package itself. They need no entry point, so that none can take their place.
 SHIPPED: Final = {
     "https": "devicevault.plugins.https:Https",
+    "netconf": "devicevault.plugins.netconf:Netconf",
     "scp": "devicevault.plugins.scp:Scp",
     "sftp": "devicevault.plugins.sftp:Sftp",
 }
