@@ -106,13 +106,13 @@ class Mirror:
         commits, is_waiting = work.commits(self.settings.run_wait_s)
         # A mirror of nothing has a first commit too: what is later made stands upon it.
         head = new.commit("", [*([] if commits else [_beginning()]), *commits])
-        new.pack()
         old.remove()
         new.path.rename(old.path)
         with store.session() as session:
             note_progress(session, MIRROR, progress_of(session, MIRROR), work.places)
             note_success(session, MIRROR, head)
         logger.info("mirror: %s was made anew: %d commits", old.path, len(work.made))
+        old.pack()  # whatever becomes of this: it is whole by now
         return Mirrored(len(work.made), is_waiting, head)
 
 

@@ -17,7 +17,7 @@ from devicevault.errors import ConfigurationError, Fault, ServiceUnavailable
 from devicevault.outputs.process import Finished, run
 
 #: Seconds git may take for a whole history; each single commit takes a fraction of one.
-GIT_TIMEOUT_S: Final = 3600
+GIT_TIMEOUT_S: Final = 6 * 3600
 AUTHOR: Final = "DeviceVault"
 EMAIL: Final = "devicevault"
 #: Tells a repository that is a mirror from one that somebody else keeps there.
