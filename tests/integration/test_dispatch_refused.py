@@ -85,7 +85,7 @@ def test_a_redis_broker_without_room_is_told_and_nothing_is_written(redis_url: s
 def test_a_broker_that_goes_away_in_the_middle_leaves_rows_that_say_so(
     redis: object, tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devicevault.dispatch.AGAIN_AFTER_S", (0.1,))
+    monkeypatch.setattr("devicevault.sending.AGAIN_AFTER_S", (0.1,))
     with redis_server(tmp_path) as broker:
         settings = Settings(broker_url=broker.database_url(0))
         app = application(settings)

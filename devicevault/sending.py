@@ -1,0 +1,125 @@
+"""Requests on their way into the broker: the connection, the queues, and one message after the other."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Final
+
+from devicevault import names, refusal
+from devicevault.celery_app import message_options
+from devicevault.errors import ServiceUnavailable
+from devicevault.messages import CollectRequest
+from devicevault.settings import Settings, mask_passwords
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from kombu.connection import Connection
+    from kombu.messaging import Producer
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S: Final = 5.0
+#: RabbitMQ without disk or memory to spare confirms nothing and refuses nothing: it just stays silent.
+CONFIRM_TIMEOUT_S: Final = 10.0
+#: Seconds before one message is tried again, each on a new connection, when the broker goes away in the middle.
+AGAIN_AFTER_S: Final = (0.2, 1.0, 3.0, 5.0)
+
+
+def connection_of(app: Celery, settings: Settings) -> Connection:
+    """A connection to send by, not made yet; it tells when RabbitMQ holds messages back."""
+    on_blocked = {"on_blocked": refusal.blocked} if settings.has_amqp_broker else {}
+    connection: Connection = app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S, transport_options=on_blocked)
+    return connection
+
+
+def connect(connection: Connection, settings: Settings) -> None:
+    """Raises :class:`~devicevault.errors.ServiceUnavailable` when the broker can't be reached."""
+    try:
+        connection.ensure_connection(  # type: ignore[no-untyped-call]
+            max_retries=1, interval_start=0.2, timeout=CONNECT_TIMEOUT_S
+        )
+    except refusal.broker_errors(connection) as error:
+        raise ServiceUnavailable(
+            f"the broker at {mask_passwords(settings.broker_url)} can't be reached: {refusal.in_words(error)}",
+            "see that it runs and that broker_url is right; `devicevault doctor` looks at the whole chain",
+        ) from None
+
+
+def declare(app: Celery, connection: Connection, settings: Settings, groups: Collection[str]) -> dict[str, str]:
+    """See that each group's queue is there and has room; why not, by group, where that is about one queue only."""
+    refused = {}
+    for group in sorted(groups):
+        queue = names.queue_for(group)
+        # RabbitMQ closes a channel on which it refused something.
+        channel = connection.channel()  # type: ignore[no-untyped-call]
+        try:
+            app.amqp.queues[queue](channel).declare()
+        except refusal.broker_errors(connection) as error:
+            if not settings.has_amqp_broker or not isinstance(error, connection.channel_errors):
+                raise ServiceUnavailable(
+                    f"the broker at {mask_passwords(settings.broker_url)} takes nothing: {refusal.in_words(error)}",
+                    "nothing was asked for; collect again then",
+                ) from None
+            refused[group] = f"the broker refuses queue {queue}: {refusal.in_words(error)}"
+            logger.error("group %s: %s", group, refused[group], extra={"group": group})
+        else:
+            channel.close()
+    return refused
+
+
+def send(
+    app: Celery,
+    connection: Connection,
+    requests: Sequence[CollectRequest],
+    settings: Settings,
+    undelivered: dict[str, str],
+) -> None:
+    """Send the requests and take each that the broker took out of ``undelivered``.
+
+    Once a message was refused in spite of all retries the broker is away, and the rest would wait for nothing.
+    """
+    producer = app.amqp.Producer(connection, auto_declare=False)
+    for request in requests:
+        try:
+            producer = _send_one(app, connection, producer, request, settings)
+        except refusal.broker_errors(connection) as error:
+            reason = f"the broker did not take the request: {refusal.in_words(error)}; collect the device again"
+            undelivered.update(dict.fromkeys(undelivered.keys() & {one.task_id for one in requests}, reason))
+            # Closing politely would wait for an answer which a blocked broker never gives.
+            connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
+            return
+        undelivered.pop(request.task_id, None)
+
+
+def _send_one(
+    app: Celery, connection: Connection, producer: Producer, request: CollectRequest, settings: Settings
+) -> Producer:
+    """Send one request; returns the producer for the next one, which is another after the connection was lost.
+
+    Not by kombu's retrying: it tries the lost connection's channel again and again where the queue is to be declared.
+    """
+    waits_s = iter(AGAIN_AFTER_S)
+    while True:
+        try:
+            app.send_task(
+                names.TASK_COLLECT,
+                args=(request.to_wire(),),
+                producer=producer,
+                ignore_result=True,
+                retry=False,
+                confirm_timeout=CONFIRM_TIMEOUT_S,
+                **message_options(request, settings),
+            )
+            return producer
+        except refusal.PublishingBlockedError:
+            raise
+        except refusal.broker_errors(connection):
+            wait_s = next(waits_s, None)
+            if wait_s is None:
+                raise
+        connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        time.sleep(wait_s)
+        # Connects when it is first used.
+        producer = app.amqp.Producer(connection, auto_declare=False)
