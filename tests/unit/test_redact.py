@@ -164,23 +164,24 @@ def test_a_secret_is_hidden_and_nothing_else(platform: str, marked: str) -> None
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\nAAAAcAnArY\n"
 
 
-@pytest.mark.parametrize("platform", PAGES.names())
-@pytest.mark.parametrize(
-    "text",
-    [
-        KEY + "-----END OPENSSH PRIVATE KEY-----\n",
-        KEY,
-        "remote https://backup:cAnArY@host.example/path\n",
-        "some password: cAnArY\n",
-        "hash $6$salt$cAnArYcAnArY\n",
-        "snmp thing community cAnArY\n",
-        'x api-key "cAnArY"\n',
-        'network={\n  psk="cAnArY"\n',
-        "set foo ENC cAnArYcAnArY==\n",
-    ],
+#: Each holds a secret that no platform's rules need know.
+SUSPICIOUS = (
+    KEY + "-----END OPENSSH PRIVATE KEY-----\n",
+    KEY,
+    "remote https://backup:cAnArY@host.example/path\n",
+    "some password: cAnArY\n",
+    "hash $6$salt$cAnArYcAnArY\n",
+    "snmp thing community cAnArY\n",
+    'x api-key "cAnArY"\n',
+    'network={\n  psk="cAnArY"\n',
+    "set foo ENC cAnArYcAnArY==\n",
 )
-def test_what_looks_like_a_secret_is_hidden_on_every_platform(platform: str, text: str) -> None:
-    assert "cAnArY" not in normalise(PAGES.get(platform), f"one\n{text}two\n").text
+
+
+@pytest.mark.parametrize("platform", PAGES.names())
+def test_what_looks_like_a_secret_is_hidden_on_every_platform(platform: str) -> None:
+    page = PAGES.get(platform)
+    assert [text for text in SUSPICIOUS if "cAnArY" in normalise(page, f"one\n{text}two\n").text] == []
 
 
 def test_a_changed_secret_is_a_change_though_it_is_hidden() -> None:
@@ -209,29 +210,29 @@ def test_secrets_are_not_in_a_repr() -> None:
     assert "cAnArY" not in repr(normalise(PAGES.get("cisco_ios"), "enable secret cAnArY\n"))
 
 
-@pytest.mark.parametrize("platform", PAGES.names())
-@pytest.mark.parametrize(
-    "text",
-    [
-        "password " * 20_000,
-        "-----BEGIN RSA PRIVATE KEY-----\n" * 5_000,
-        'set private-key "-----BEGIN \n' * 5_000,
-        "://a:" * 30_000,
-        "snmp community " * 10_000,
-        ' "' * 80_000,
-        "$1$" * 50_000,
-        "config system snmp community\n" * 4_000,
-        "set x ENC " * 15_000,
-        "key" + " 7" * 80_000,
-        "\\\n    " * 30_000,
-        "a" * 200_000 + "password",
-    ],
-    ids=lambda text: repr(text[:20]),
+HOSTILE = (
+    "password " * 20_000,
+    "-----BEGIN RSA PRIVATE KEY-----\n" * 5_000,
+    'set private-key "-----BEGIN \n' * 5_000,
+    "://a:" * 30_000,
+    "snmp community " * 10_000,
+    ' "' * 80_000,
+    "$1$" * 50_000,
+    "config system snmp community\n" * 4_000,
+    "set x ENC " * 15_000,
+    "key" + " 7" * 80_000,
+    "\\\n    " * 30_000,
+    "a" * 200_000 + "password",
 )
-def test_a_hostile_text_is_read_in_reasonable_time(platform: str, text: str) -> None:
-    started = time.process_time()
-    normalise(PAGES.get(platform), text)
-    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("platform", PAGES.names())
+def test_a_hostile_text_is_read_in_reasonable_time(platform: str) -> None:
+    page = PAGES.get(platform)
+    for text in HOSTILE:
+        started = time.process_time()
+        normalise(page, text)
+        assert time.process_time() - started < 3, repr(text[:20])
 
 
 def test_a_sessions_own_secrets_are_hidden_where_no_rule_looks() -> None:
