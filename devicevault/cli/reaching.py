@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from devicevault.collector.access import Access
 from devicevault.collector.collect import CollectorContext, Findings
 from devicevault.collector.deadline import Limit
-from devicevault.collector.plugged import Readable, page_for
+from devicevault.collector.plugged import Readable
 from devicevault.collector.seal import Sealer
 from devicevault.collector.session import Session
 from devicevault.collector.steps import Onlooker, Steps
@@ -32,15 +31,13 @@ class Way:
     steps: Steps
     _access: Access
     _context: CollectorContext
-    _options: Mapping[str, Any]
     _limit: Limit
 
     def session(self, page: Platform) -> AbstractContextManager[Readable]:
         """What the page reads from: a command line, or what its plugin opens."""
-        fitted = page_for(page, self._options)
-        if fitted.plugin:
-            return self._access.plugged(fitted, self._context.plugins.fit(fitted), self._limit)
-        return self.command_line(fitted)
+        if page.plugin:
+            return self._access.plugged(page, self._context.plugins.fit(page), self._limit)
+        return self.command_line(page)
 
     def command_line(self, page: Platform) -> AbstractContextManager[Session]:
         return self._access.session(page, self._limit)
@@ -63,7 +60,7 @@ def reaching(
     steps = Steps(request, onlooker=onlooker)
     access = Access(request, context, steps, Findings(address=request.address))
     with Limit(request.deadline_s) as limit:
-        yield Way(steps, access, context, request.options, limit)
+        yield Way(steps, access, context, limit)
 
 
 def _pinned(device: Device, settings: Settings) -> tuple[str, ...]:

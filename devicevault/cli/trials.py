@@ -18,6 +18,7 @@ from devicevault.cli.trial_view import print_trial, summary
 from devicevault.collector.capture import captured
 from devicevault.collector.completeness import judge
 from devicevault.collector.normalise import normalise
+from devicevault.collector.plugged import page_for
 from devicevault.collector.text import decode
 from devicevault.collector.trial import (
     CUTS,
@@ -49,6 +50,7 @@ def try_one(settings: Settings, name: str, platform: str, capture: Path | None, 
     page = named_page(platforms, platform or device.platform)
     if page.kind == "noop":
         raise UsageError(f"{page.name} is no device", "try a device of another platform")
+    page = page_for(page, device.options)
     with errors().status(f"trying {device.name}"):
         watch = Watch()
         with reaching(device, platforms, settings, watch) as way:

@@ -11,7 +11,6 @@ from devicevault.collector import ssh
 from devicevault.collector.connection import DeviceConnection
 from devicevault.collector.deadline import Limit
 from devicevault.collector.jump import Passage
-from devicevault.collector.jump_host import Hop
 from devicevault.collector.keyring import Keyring
 from devicevault.collector.line import Line
 from devicevault.collector.login_questions import asking_for_login
@@ -21,6 +20,7 @@ from devicevault.collector.session import Session
 from devicevault.collector.steps import Steps
 from devicevault.collector.tcp import Target
 from devicevault.collector.telnet import TelnetLine
+from devicevault.collector.way import way_to
 from devicevault.credentials import Credential
 from devicevault.errors import (
     AuthenticationFailed,
@@ -30,7 +30,6 @@ from devicevault.errors import (
     UnreachableForGood,
 )
 from devicevault.messages import CollectRequest
-from devicevault.nearest import did_you_mean
 from devicevault.platforms.page import Platform
 from devicevault.plugins import Plugin
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 #: A session of either kind.
 S = TypeVar("S", Session, PluginSession)
 
-_KINDS: Final = {"ssh": "jump host", "socks5": "SOCKS proxy", "http": "HTTP proxy"}
 SSH_PORT: Final = 22
 TRANSPORTS: Final = ("ssh", "telnet")
 
@@ -93,7 +91,7 @@ class Access:
 
     def connect(self, target: Target, limit: Limit) -> Passage:
         """A connected socket, guarded by ``limit``, on the way that the device or its group has."""
-        way = self._way()
+        way = way_to(self._request, self._context.settings, self._ssh)
         self._passage = None
         self._passage = self._context.jump_hosts.connect(way, target, limit, self.keyring)
         self._found.address = self._passage.address
@@ -164,11 +162,10 @@ class Access:
             steps=self._steps,
             reach=self.connect,
             saw_host_key=lambda key: setattr(self._found, "host_key", key),
+            note_login=lambda: self._note_login(credential, target.port),
         )
         with self.keyring.offered(credential):
-            session = PluginSession(device, page, plugin)
-        self._note_login(credential, target.port)
-        return session
+            return PluginSession(device, page, plugin)
 
     def _over_ssh(self, credential: Credential, target: Target, passage: Passage, limit: Limit) -> DeviceConnection:
         with self.keyring.offered(credential):
@@ -204,7 +201,7 @@ class Access:
         return session
 
     def _note_login(self, credential: Credential, port: int = 0) -> None:
-        way = self._way()
+        way = way_to(self._request, self._context.settings, self._ssh)
         through = f" through {', '.join(hop.name for hop in way)}" if way else ""
         self._steps.info(
             f"Logged in to {self._found.address} port {port or self._request.port}{through} as {credential.username!r} "
@@ -229,33 +226,6 @@ class Access:
             device=request.device,
             source_addresses=self._ssh.source_address,
         )
-
-    def _way(self) -> tuple[Hop, ...]:
-        asked = self._request.jump
-        return tuple(self._hop(name) for name in (self._ssh.jump if asked is None else asked))
-
-    def _hop(self, name: str) -> Hop:
-        jumps = self._context.settings.jumps
-        if name not in jumps:
-            raise UnreachableForGood(
-                f"this worker knows no jump {name!r}",
-                did_you_mean(name, jumps) or f"add [jumps.{name}] to the settings of this worker's host",
-            )
-        jump = jumps[name]
-        target = Target(
-            address=jump.address,
-            port=jump.usual_port,
-            driver="",
-            host_keys=jump.host_key,
-            host_key_policy=jump.host_keys,
-            legacy=jump.algorithms == "legacy",
-            connect_timeout_s=self._ssh.connect_timeout_s,
-            device=name,
-            jump=name,
-            jump_kind=_KINDS[jump.kind],
-            source_addresses=self._ssh.source_address,
-        )
-        return Hop(name, jump, target, self._request.group)
 
 
 def _port(request: CollectRequest, platform: Platform) -> int:

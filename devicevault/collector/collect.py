@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 import socket
@@ -18,7 +17,7 @@ from typing import Final
 import devicevault
 from devicevault.collector import noop
 from devicevault.collector.access import Access
-from devicevault.collector.binary import OCTETS, binary_artifact
+from devicevault.collector.artifact import artifact_of
 from devicevault.collector.deadline import Limit
 from devicevault.collector.jump import JumpHosts
 from devicevault.collector.logins import Logins, NoLogins
@@ -32,7 +31,6 @@ from devicevault.errors import (
     CollectionError,
     CollectionInterrupted,
     CommandRejected,
-    ConfigurationTooLarge,
     DeviceUnreachable,
     OutputTruncated,
     SessionTimeout,
@@ -159,12 +157,6 @@ def _back_off_s(attempt: int, deadline_s: float) -> float:
     return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 (no secret depends on it)
 
 
-def _binary_type(reading: Reading) -> str:
-    """The page's media type, unless it says none."""
-    declared = reading.source.media_type
-    return OCTETS if declared.startswith("text/") else declared
-
-
 def _identity(request: CollectRequest) -> dict[str, str]:
     names = ("task_id", "run_id", "task_identifier", "device_id", "device", "platform", "group")
     return {name: getattr(request, name) for name in names}
@@ -245,27 +237,7 @@ class _Collection:
 
     def _keep(self, readings: Sequence[Reading]) -> None:
         self.found.completeness = "; ".join(dict.fromkeys(reading.completeness for reading in readings))
-        self.found.artifacts = tuple(self._artifact(reading) for reading in readings)
-        self.found.is_binary = readings[0].source.binary
-
-    def _artifact(self, reading: Reading) -> Artifact:
-        if reading.source.binary:
-            return binary_artifact(self.context.sealer, reading.source.name, reading.original, _binary_type(reading))
-        text = reading.normalised.text
-        encoded = text.encode()
-        if len(encoded) > self.ssh.max_artifact_mb * 1e6:
-            raise ConfigurationTooLarge(
-                f"{reading.source.name} is larger than {self.ssh.max_artifact_mb:g} MB", "raise ssh.max_artifact_mb"
-            )
-        original, key_id = self.context.sealer.seal(reading.original)
-        return Artifact(
-            name=reading.source.name,
-            media_type=reading.source.media_type,
-            size=len(encoded),
-            digest="sha256:" + hashlib.sha256(encoded).hexdigest(),
-            original_digest=self.context.sealer.keyed_digest(reading.normalised.comparable, reading.normalised.basis),
-            is_salted=reading.normalised.salted > 0,
-            text=text,
-            original=original,
-            key_id=key_id,
+        self.found.artifacts = tuple(
+            artifact_of(reading, self.context.sealer, self.ssh.max_artifact_mb) for reading in readings
         )
+        self.found.is_binary = readings[0].source.binary

@@ -123,6 +123,7 @@ class PluginSession:
         """The artifact, and how its transfer was proven whole."""
         self._device.doing(f"fetching {ask or source.name}")
         fetched = self._guarded(lambda: self._read(ask))
+        self._device.logged_in()
         self._device.check_size(len(fetched.content))
         if not fetched.content:
             raise OutputEmpty(f"{self._device.name} sent an empty {source.name}", "see what the login may read")

@@ -37,6 +37,9 @@ class ReachedDevice:
     reach: Callable[[Target, Limit], Passage]
     #: Told the host key seen.
     saw_host_key: Callable[[str], None]
+    #: Tells the log of the login.
+    note_login: Callable[[], None]
+    _is_logged_in: bool = False
     _is_fresh: bool = True
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
@@ -73,7 +76,14 @@ class ReachedDevice:
         client = open_client(self.connect(), self.target, self.credential, self.limit)
         self._open.callback(client.close)
         self.saw_host_key(client.host_key_seen)
+        self.logged_in()
         return client
+
+    def logged_in(self) -> None:
+        """Tells once that the device let us in."""
+        if not self._is_logged_in:
+            self._is_logged_in = True
+            self.note_login()
 
     def doing(self, step: str) -> None:
         self.limit.check()

@@ -11,8 +11,11 @@ import pytest
 
 from devicevault.collector.collect import CollectorContext, collect
 from devicevault.messages import CollectResult, Status
+from devicevault.settings import JumpSettings
 from tests.apis import Api, Request, api
 from tests.collecting import a_request, make_context
+from tests.openssh import openssh
+from tests.servers import wait_until
 
 TOKEN = "tOkEn-cAnArY-1234"
 CREDENTIALS = f"""
@@ -263,6 +266,46 @@ def test_a_device_that_hangs_ends_at_the_deadline(context: CollectorContext, tmp
             done.set()
     assert result.error == "timeout"
     assert "while reading the answer to /api/v2/" in result.error_message
+
+
+def test_devices_that_hang_leave_nothing_behind(context: CollectorContext, tmp_path: Path) -> None:
+    def hung(times: int) -> list[str]:
+        done = threading.Event()
+
+        def answer(request: Request) -> None:
+            done.wait(60)
+
+        with api(tmp_path, answer) as server:
+            try:
+                results = [backed_up(context, server, "fortinet_fortios_api", deadline_s=0.5) for _ in range(times)]
+            finally:
+                done.set()
+        return [result.error for result in results]
+
+    def held() -> tuple[int, int]:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir()), threading.active_count()
+
+    hung(1)  # what is opened once, such as the thread that watches deadlines, stays
+    before = held()
+    assert hung(5) == ["timeout"] * 5
+    wait_until(
+        lambda: all(map(int.__le__, held(), before)),
+        20,
+        or_say=lambda: f"{held()} descriptors and threads, {before} before",
+    )
+
+
+def test_an_api_is_asked_through_a_jump_host(tmp_path: Path) -> None:
+    with openssh(tmp_path / "sshd") as hop, api(tmp_path, fortigate) as server:
+        context = make_context(tmp_path, CREDENTIALS + hop.credential("hop"), attempts=1, jump=("hop",))
+        jump = JumpSettings(address="127.0.0.1", port=hop.port, credential="hop", host_key=(hop.host_key(),))
+        settings = context.settings.model_copy(update={"jumps": {"hop": jump}})
+        context = CollectorContext(settings, context.credentials, context.platforms, context.sealer)
+        result = backed_up(context, server, "fortinet_fortios_api")
+        assert (result.status, hop.logins) == (Status.SUCCESS, 1), result.error_message
+        assert "through hop as" in told(result)
+        stranger = {"ca_file": "", "fingerprint": "sha256:" + "0" * 64}
+        assert backed_up(context, server, "fortinet_fortios_api", options=stranger).error == "host_key"
 
 
 def test_no_token_goes_to_whom_no_authority_knows(context: CollectorContext, tmp_path: Path) -> None:
