@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,22 @@ def test_the_newest_archive_is_the_backup(context: CollectorContext, sshd: OpenS
     assert result.status == Status.SUCCESS, words(result)
     assert result.artifacts[0].text.startswith("newest.ucs: 7 bytes, ")
     assert "The newest of 3 files" in words(result)
+
+
+def test_a_big_ip_gives_its_newest_archive(tmp_path: Path) -> None:
+    folder = tmp_path / "root" / "var" / "local" / "ucs"
+    folder.mkdir(parents=True)
+    for name, age in (("weekly.ucs", 1_000), ("daily.ucs", 2_000)):
+        (folder / name).write_bytes(FILE + name.encode())
+        os.utime(folder / name, (age, age))
+    context = make_context(tmp_path, CREDENTIALS, attempts=1)
+    root = bytes(tmp_path / "root")
+    with ssh_service(sftp=lambda channel: asyncssh.SFTPServer(channel, chroot=root)) as server:
+        result = fetched(context, server, "f5_ucs")
+    assert result.status == Status.SUCCESS, words(result)
+    [artifact] = result.artifacts
+    assert artifact.name == "backup.ucs"
+    assert zlib.decompress(artifact.original) == FILE + b"daily.ucs"
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,24 @@ def test_an_answer_that_is_cut_is_a_failure(answer: Any, context: CollectorConte
     assert result.artifacts == ()
 
 
+@pytest.mark.parametrize(
+    ("platform", "text"),
+    [("fortinet_fortios_api", FORTIOS), ("paloalto_panos_api", PANOS), ("opnsense_api", OPNSENSE)],
+)
+def test_a_configuration_cut_at_any_of_20_places_is_none(
+    platform: str, text: bytes, context: CollectorContext, tmp_path: Path
+) -> None:
+    lengths = [len(text) * number // 20 for number in range(20)]
+    cuts = iter(lengths)
+
+    def answer(request: Request) -> None:
+        request.give(200, text[: next(cuts)], Content_Length=str(len(text)))
+
+    with api(tmp_path, answer) as server:
+        errors = [backed_up(context, server, platform).error for _ in lengths]
+    assert errors == ["truncated"] * len(lengths)
+
+
 def test_a_text_cut_between_blocks_is_found_by_its_length_alone(context: CollectorContext, tmp_path: Path) -> None:
     """It ends with ``end``, and every block is closed."""
     half = FORTIOS[: FORTIOS.index(b"config system admin")]
