@@ -70,6 +70,9 @@ def _print_artifact(platform: Platform, tried: TriedArtifact) -> None:
         say(out, f"{tried.source.name}: {'left out' if tried.source.optional else 'not whole'}: {tried.problem}", style)
         return
     reading = tried.reading
+    if tried.source.binary:
+        say(out, f"{tried.source.name}: whole: {reading.completeness}", "green")
+        return
     lines = reading.normalised.text.count("\n")
     say(out, f"{tried.source.name}: whole: {reading.completeness}; {lines} lines", "green")
     taken = [line for _, lines in left_out(platform, reading) for line in lines]

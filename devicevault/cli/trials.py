@@ -62,8 +62,8 @@ def try_one(settings: Settings, name: str, platform: str, capture: Path | None, 
     else:
         print_trial(trial)
         if capture:
-            kept = "kept in" if trial.watch.exchanges else "no session to keep in"
-            say(console(), f"{kept} {capture}; look at it before you give it to others")
+            kept = f"kept in {capture}; look at it before you give it to others"
+            say(console(), kept if trial.watch.exchanges else f"there was no session to keep in {capture}")
     finish(failed=not trial.is_whole)
 
 
