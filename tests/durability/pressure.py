@@ -39,8 +39,9 @@ PLATFORM: Final = "cisco_ios"
 NOISE_BYTES: Final = 24
 #: What each interface's description adds to the text, and how long an interface is without it.
 GROWTH: Final = 1.35
-#: Seconds for which nothing may move while the workers hold.
+#: Seconds for which nothing moves when the workers have stopped, and within how many it comes to that.
 STANDS_STILL_S: Final = 4.0
+STILL_WITHIN_S: Final = 120.0
 
 
 @dataclass
@@ -146,14 +147,24 @@ def _fill(vault: Installation, fleet: Fleet, client: Redis, outcome: Outcome) ->
     log = vault.daemons[f"worker-{GROUP}"].log
     wait_until(lambda: "nothing new is begun" in log.read_text(), 60 + outcome.devices / 5, or_say=lambda: vault.logs)
     outcome.held_after_s = time.monotonic() - began
-    wait_until(lambda: not any(device.sessions for device in fleet), 60, or_say=lambda: vault.logs)
-    outcome.visited = sum(device.logins for device in fleet)
+    outcome.visited = _where_it_stands_still(fleet)
     memory: Any = client.info("memory")
     outcome.memory_share = memory["used_memory"] / memory["maxmemory"]
     outcome.results_waiting = int(client.xlen(names.RESULTS_STREAM))
-    time.sleep(STANDS_STILL_S)
-    assert sum(device.logins for device in fleet) == outcome.visited, "the workers went on"
     assert outcome.visited < outcome.devices, "it all fitted: nothing is proven"
+
+
+def _where_it_stands_still(fleet: Fleet) -> int:
+    """Devices logged into, once no other was for a while: what was begun before the workers stopped goes on."""
+    deadline = time.monotonic() + STILL_WITHIN_S
+    visited, since = -1, time.monotonic()
+    while time.monotonic() - since < STANDS_STILL_S:
+        assert time.monotonic() < deadline, "the workers went on"
+        time.sleep(0.1)
+        before, visited = visited, sum(device.logins for device in fleet)
+        if visited != before or any(device.sessions for device in fleet):
+            since = time.monotonic()
+    return visited
 
 
 def _queued(vault: Installation) -> int:
