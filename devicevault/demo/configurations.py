@@ -457,6 +457,11 @@ def secrets_of(platform: str, name: str, *, seed: int = 0) -> tuple[str, ...]:
     return tuple(_secret(platform, name, seed, number) for number in range(1, 10) if f"$s{number}" in text)
 
 
+def is_simulated(platform: str) -> bool:
+    """Whether there are made-up configurations of this platform."""
+    return platform in _SHAPES
+
+
 def configuration_for(platform: str, name: str, *, size_kb: float = 4, seed: int = 0) -> str:
     """A configuration of about ``size_kb`` kilobytes, the same for the same arguments.
 

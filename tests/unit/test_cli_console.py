@@ -93,7 +93,7 @@ def test_json_takes_what_results_are_made_of(capsys: pytest.CaptureFixture[str])
         "time": "2026-01-02T03:04:05+00:00",
         "path": "/etc/x",
         "tags": ["a", "b"],
-        "facts": {"model": "Größe", "version": "", "serial": ""},
+        "facts": {"model": "Größe", "version": "", "serial": "", "author": "", "authored_at": ""},
     }
 
 

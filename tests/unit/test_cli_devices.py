@@ -135,7 +135,7 @@ def test_the_samples_are_right_as_they_are_and_with_their_examples_switched_on(t
         store = CredentialStore.load(tmp_path / "credentials.toml")
         settings = Settings.model_validate({"inventory": {"path": tmp_path / "devices.toml"}})
         inventory = load_inventory(settings, Platforms.load(None).names(), store.names() or None)
-    assert store.names() == ("default", "dmz", "branch")
+    assert store.names() == ("default", "dmz", "branch", "core", "old-telnet")
     assert [device.name for device in inventory] == ["core-sw1", "edge-fw1", "old-sw7"]
 
 
