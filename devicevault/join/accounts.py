@@ -17,7 +17,8 @@ EVENTS: Final = "celeryev"
 
 #: By command category; the keys below say on what. ``-@dangerous`` takes INFO away, which tells of memory only.
 REDIS_COMMANDS: Final = (
-    "-@all +@connection +@keyspace +@string +@hash +@scripting -@dangerous +info +time +xadd +xlen +xinfo|groups"
+    "-@all +@connection +@keyspace +@string +@hash +@scripting -@dangerous +info +time "
+    "+xadd +xlen +xinfo|groups +xgroup|create"
 )
 
 
