@@ -106,7 +106,7 @@ def test_results_that_nobody_reads_are_counted(redis_only: Installation) -> None
                 ((_, ((last, _), *_)),) = redis.xread({"device:results": last}, count=1, block=20_000)
         faults = those(examined(redis_only, exit_code=ExitCode.DEVICES_FAILED), "fault")
     assert set(faults) == {"consumer"}
-    assert "where 2 results wait" in faults["consumer"]
+    assert "2 results wait" in faults["consumer"]
     assert "systemctl start devicevault-consumer" in faults["consumer"]
 
 
