@@ -110,7 +110,8 @@ block_ms = 200
     credentials = folder / "credentials.toml"
     credentials.touch(mode=0o600)
     credentials.write_text(
-        f'[credentials.demo]\nusername = "{USERNAME}"\npassword = "{PASSWORD}"\nenable = "{ENABLE}"\nnetworks = ["127.0.0.0/8"]\n'
+        f'[credentials.demo]\nusername = "{USERNAME}"\npassword = "{PASSWORD}"\nenable = "{ENABLE}"\n'
+        'networks = ["127.0.0.0/8"]\n'
     )
     return config
 
