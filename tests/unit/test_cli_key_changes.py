@@ -12,29 +12,11 @@ from click.testing import CliRunner, Result
 from devicevault.cli import main
 from devicevault.collector.seal import Opener, Sealer
 from devicevault.known_keys import KnownKeys
-from devicevault.settings import Settings, load_settings
+from devicevault.settings import Settings
 from devicevault.store import Store, open_store, write_results
-from devicevault.vault_keys import create_keys
 from tests.results import artifact, request, result
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def environ(tmp_path: Path, sqlite_url: str) -> dict[str, str]:
-    return {
-        "DEVICEVAULT_DATABASE_URL": sqlite_url,
-        "DEVICEVAULT_VAULT__PUBLIC_KEY": str(tmp_path / "vault.pub"),
-        "DEVICEVAULT_VAULT__PRIVATE_KEY": str(tmp_path / "vault.key"),
-        "DEVICEVAULT_VAULT__DIGEST_KEY": str(tmp_path / "vault.digest"),
-    }
-
-
-@pytest.fixture
-def settings(environ: dict[str, str]) -> Settings:
-    settings = load_settings(environ=environ)
-    create_keys(settings.vault)
-    return settings
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from logging_journald import JournaldTransport
 from devicevault.cli import main
 from devicevault.collector.seal import Sealer
 from devicevault.key_rotation import add_recipient, create_pair
-from devicevault.settings import Settings, load_settings
+from devicevault.settings import Settings
 from devicevault.store import open_store, write_results
-from devicevault.vault_keys import create_keys
 from tests.results import artifact, at, request, result
 
 Run = Callable[..., Result]
@@ -27,23 +26,6 @@ SECRET = "cAnAry-community"
 SHOWN = "hostname core-sw1\nsnmp-server community <secret hidden> RO\nend\n"
 SENT = f"hostname core-sw1\r\nsnmp-server community {SECRET} RO\r\nenable secret 0 other-cAnAry\r\nend\r\n".encode()
 IMAGE = bytes(range(256)) * 10
-
-
-@pytest.fixture
-def environ(tmp_path: Path, sqlite_url: str) -> dict[str, str]:
-    return {
-        "DEVICEVAULT_DATABASE_URL": sqlite_url,
-        "DEVICEVAULT_VAULT__PUBLIC_KEY": str(tmp_path / "vault.pub"),
-        "DEVICEVAULT_VAULT__PRIVATE_KEY": str(tmp_path / "vault.key"),
-        "DEVICEVAULT_VAULT__DIGEST_KEY": str(tmp_path / "vault.digest"),
-    }
-
-
-@pytest.fixture
-def settings(environ: dict[str, str]) -> Settings:
-    settings = load_settings(environ=environ)
-    create_keys(settings.vault)
-    return settings
 
 
 @pytest.fixture
