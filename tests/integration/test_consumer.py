@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from redis import Redis
 
 from devicevault.settings import ConsumerSettings
 from devicevault.store import open_run, open_store, queue_requests
-from devicevault.stream import ResultReader, connect_redis, encode, publish
+from devicevault.stream import ResultReader, encode, publish
 from tests.consuming import (
     DEAD,
     STREAM,
@@ -28,12 +27,6 @@ from tests.results import artifact, request, result
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with connect_redis(redis_url) as connected:
-        yield connected
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

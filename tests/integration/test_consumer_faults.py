@@ -8,7 +8,6 @@ import random
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +31,6 @@ from tests.results import artifact, request, result
 from tests.servers import PostgreSQLServer, postgresql_server, redis_server, wait_until
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with connect_redis(redis_url) as connected:
-        yield connected
 
 
 def test_it_waits_for_a_database_that_is_away(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from redis import Redis
 
 from devicevault.store import open_store, reader, schema
 from devicevault.store.engine import connect
-from devicevault.stream import connect_redis, publish
+from devicevault.stream import publish
 from tests.consuming import (
     STREAM,
     WITHIN_S,
@@ -30,12 +29,6 @@ from tests.results import request, result
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with connect_redis(redis_url) as connected:
-        yield connected
 
 
 KILLED = """

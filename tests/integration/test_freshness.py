@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from devicevault.messages import CollectResult
 from devicevault.outputs.metrics import Metrics
 from devicevault.outputs.sampler import Sampler
 from devicevault.settings import Settings
-from devicevault.stream import connect_redis, publish, unread_results
+from devicevault.stream import publish, unread_results
 from tests.consuming import STREAM, process, running, wait_for_no_pending
 from tests.results import request, result
 from tests.servers import wait_until
@@ -27,12 +27,6 @@ pytestmark = pytest.mark.services
 
 GROUP = "dmz"
 HOUR_S = 3600.0
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with connect_redis(redis_url) as connected:
-        yield connected
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,6 @@ STREAM = "device:results"
 #: Less than a millisecond is none to Redis.
 AT_ONCE_S = 0.0001
 MakeReader = Callable[..., ResultReader]
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with connect_redis(redis_url) as connected:
-        yield connected
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from devicevault.errors import MalformedMessage
 from devicevault.messages import CollectRequest, CollectResult
 from devicevault.settings import ConsumerSettings
 from devicevault.store import Store, open_store, reader
-from devicevault.stream import ResultReader, connect_redis, decode, encode, fingerprint, publish
+from devicevault.stream import ResultReader, decode, encode, fingerprint, publish
 from tests.consuming import WAITS
 from tests.results import artifact, request, result
 from tests.servers import wait_until
@@ -121,12 +121,6 @@ def test_a_request_is_read_or_refused_in_words(wire: object) -> None:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(f"{request.param}_url"))
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with connect_redis(redis_url) as connected:
-        yield connected
 
 
 @pytest.fixture

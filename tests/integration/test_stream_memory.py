@@ -10,18 +10,12 @@ import pytest
 from redis import Redis
 
 from devicevault.settings import ConsumerSettings
-from devicevault.stream import ResultReader, connect_redis, encode, publish, unread_results
+from devicevault.stream import ResultReader, encode, publish, unread_results
 from tests.consuming import DEAD, STREAM, WITHIN_S, dead_letters, queued, rows, running, wait_for_rows
 from tests.results import request, result
 from tests.servers import wait_until
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[Redis]:
-    with connect_redis(redis_url) as connected:
-        yield connected
 
 
 @contextmanager
