@@ -5,7 +5,7 @@ Whatever is told about a setting elsewhere (sample file, README, ``config show``
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -57,6 +57,17 @@ def _source_addresses(addresses: tuple[str, ...]) -> tuple[str, ...]:
     return addresses
 
 
+def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError:
+            raise ValueError(
+                f"has {network!r}, no address or network; write them as in 192.0.2.10 or 2001:db8::/64"
+            ) from None
+    return networks
+
+
 def _csv_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
     for column in columns:
         if column not in CSV_COLUMNS and column != "-":
@@ -105,6 +116,7 @@ GroupName = Annotated[str, AfterValidator(_group_name)]
 ReceiverName = Annotated[str, AfterValidator(_receiver_name)]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 SourceAddresses = Annotated[tuple[str, ...], AfterValidator(_source_addresses)]
+NetworkList = Annotated[tuple[str, ...], AfterValidator(_networks)]
 GitRemote = Annotated[str, AfterValidator(urls.git_remote)]
 SecretReference = Annotated[dict[str, str], AfterValidator(_secret_reference)]
 Program = Annotated[tuple[str, ...], AfterValidator(_program)]
@@ -321,6 +333,29 @@ class NotifySettings(Table):
     )
 
 
+class SyslogSettings(Table):
+    """`devicevault-syslog`, which collects a device when the device tells that it was changed."""
+
+    quiet_s: float = Field(
+        60, ge=1, le=86_400, description="Seconds without a further message of a change before the device is collected."
+    )
+    max_wait_s: float = Field(
+        900, ge=1, le=604_800, description="Seconds after which it is collected even if it goes on changing."
+    )
+    relays: NetworkList = Field(
+        (), description="Addresses or networks of relays: of their messages, the host name tells the device."
+    )
+    listen: ListenAddress = Field(
+        "", description="HOST:PORT, UDP and TCP, where no systemd socket is handed over, as in a container."
+    )
+
+    @model_validator(mode="after")
+    def _waits_longer(self) -> SyslogSettings:
+        if self.max_wait_s < self.quiet_s:
+            raise ValueError("max_wait_s is shorter than quiet_s, and nothing would ever be quiet; raise max_wait_s")
+        return self
+
+
 class FlowerSettings(Table):
     """Flower, the page that shows the tasks."""
 
@@ -382,6 +417,7 @@ class Settings(Table):
     metrics: MetricsSettings = MetricsSettings()
     mirror: MirrorSettings = MirrorSettings()
     notify: NotifySettings = NotifySettings()
+    syslog: SyslogSettings = SyslogSettings()
     flower: FlowerSettings = FlowerSettings()
     log: LogSettings = LogSettings()
     groups: dict[GroupName, GroupSettings] = Field(default_factory=dict)
