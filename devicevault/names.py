@@ -21,6 +21,8 @@ GROUP_PATTERN: Final = re.compile(r"[a-z0-9]([_-]?[a-z0-9])*")
 #: Queue arguments can't be changed on a live RabbitMQ queue, so they are fixed from the first release.
 QUEUE_MAX_PRIORITY: Final = 9
 PRIORITY_SCHEDULED: Final = 3
+#: Of a device that told of a change: ahead of the schedule, behind people.
+PRIORITY_CHANGE: Final = 5
 PRIORITY_PERSON: Final = 6
 
 RESULTS_STREAM: Final = "device:results"

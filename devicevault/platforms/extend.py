@@ -1,8 +1,9 @@
 """``extends``: a page that says only what is different from another one.
 
 Tables are merged key by key, and a key said again takes the place of the other page's. The rules are the exception:
-``errors``, ``refusals``, ``volatile``, ``secrets``, ``preamble`` and ``sources`` are added to the other page's, its own
-coming last. ``replace = ["volatile"]`` begins one of them, or any other key of the page such as ``complete``, anew.
+``errors``, ``refusals``, ``volatile``, ``secrets``, ``preamble``, ``change_messages`` and ``sources`` are added to the
+other page's, its own coming last. ``replace = ["volatile"]`` begins one of them, or any other key of the page such as
+``complete``, anew.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from devicevault.errors import ConfigurationError
 from devicevault.nearest import did_you_mean
 from devicevault.tomlfile import TomlDocument, read_toml
 
-_ADDED: Final = ("errors", "refusals", "volatile", "secrets", "preamble", "sources")
+_ADDED: Final = ("errors", "refusals", "volatile", "secrets", "preamble", "change_messages", "sources")
 
 
 @dataclass(frozen=True)

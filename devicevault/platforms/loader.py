@@ -25,6 +25,8 @@ RULES_VERSION: Final = 1
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 _FILLED_IN: Final = ("name", "digest")
+#: Keys of a page that say nothing of a configuration's text: no new baseline begins with them.
+_NO_RULES: Final = frozenset({"change_messages"})
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ def _pages_in(folder: Path) -> dict[str, Path]:
 
 
 def _digest(data: Mapping[str, Any]) -> str:
-    content = json.dumps([RULES_VERSION, data], sort_keys=True, default=str)
+    rules = {key: value for key, value in data.items() if key not in _NO_RULES}
+    content = json.dumps([RULES_VERSION, rules], sort_keys=True, default=str)
     return "sha256:" + hashlib.sha256(content.encode()).hexdigest()
 
 

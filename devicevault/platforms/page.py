@@ -217,6 +217,9 @@ class Platform(Section):
     #: that group matched.
     volatile: tuple[Regex, ...] = ()
     secrets: tuple[SecretRule, ...] = ()
+    #: What its syslog messages say when its configuration was changed, and at no other time; above all not when a
+    #: backup reads it. Looked for anywhere in a message.
+    change_messages: tuple[Regex, ...] = ()
     #: How a comment starts in this platform's text.
     comment: str = "!"
     #: ``noop`` opens no session: for trials of everything around it. A page with ``[plugin]`` is a ``plugin``'s.

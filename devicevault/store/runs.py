@@ -7,12 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, union_all
+from sqlalchemy import func, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from devicevault.errors import UsageError
 from devicevault.messages import Status
-from devicevault.store.models import CollectionRun, DeviceBackupResult, RunAttachment
+from devicevault.store.models import CollectionRun, Device, DeviceBackupResult, RunAttachment
+from devicevault.store.rows import chunks
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,23 @@ def find_run(session: Session, name: str) -> RunSummary:
     if len(found) > 1:
         raise UsageError(f"several runs begin with {name!r}", "give more of its id; see: devicevault runs --json")
     return _summary(found[0], _statuses(session, [found[0].run_id]).get(found[0].run_id, {}))
+
+
+def devices_asked_for(session: Session, device_ids: Collection[str], now: datetime) -> set[str]:
+    """Those of these devices whose collection waits or runs at the moment."""
+    found: set[str] = set()
+    for some in chunks(list(device_ids)):
+        query = (
+            select(Device.device_id)
+            .join(DeviceBackupResult, DeviceBackupResult.device_pk == Device.id)
+            .where(
+                Device.device_id.in_(some),
+                DeviceBackupResult.status == Status.QUEUED,
+                or_(DeviceBackupResult.expires_at.is_(None), DeviceBackupResult.expires_at > now),
+            )
+        )
+        found.update(session.scalars(query))
+    return found
 
 
 def _statuses(session: Session, run_ids: Collection[str]) -> dict[str, dict[str, int]]:
