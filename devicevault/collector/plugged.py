@@ -162,6 +162,7 @@ def page_for(page: Platform, options: Mapping[str, Any]) -> Platform:
     if page.plugin is None or not (option := page.plugin.ask_option):
         return page
     asked = options.get(option)
+    asked = [asked] if isinstance(asked, str) else asked
     if not (isinstance(asked, list) and asked and all(isinstance(each, str) and each for each in asked)):
         raise PluginUnusable(
             f"the device does not say what to fetch, and the page {page.name!r} can't know",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from devicevault.errors import ConfigurationError, Fault
 from devicevault.inventory import foreign
-from devicevault.inventory.convert import to_enabled, to_port, to_tags
+from devicevault.inventory.convert import to_entry, with_options
 from devicevault.inventory.draft import Draft, values_of
 from devicevault.inventory.entry import DeviceEntry
 from devicevault.inventory.known import Known
@@ -24,7 +24,11 @@ class _Row(NamedTuple):
 
 
 def read_columns(
-    path: Path, layout: InventorySettings, platforms: Collection[str], credentials: Collection[str] | None
+    path: Path,
+    layout: InventorySettings,
+    platforms: Collection[str],
+    credentials: Collection[str] | None,
+    jumps: Collection[str] = (),
 ) -> tuple[list[Draft], list[Fault]]:
     """Every device of the file, and all that is wrong in it but for what shows only between devices.
 
@@ -35,7 +39,7 @@ def read_columns(
     if rows and _is_heading(rows[0], layout.csv_columns):
         del rows[0]
     _check_delimiter(path, rows, layout)
-    reader = _ColumnsReader(path, layout, Known(platforms, credentials, None))
+    reader = _ColumnsReader(path, layout, Known(platforms, credentials, None, jumps))
     return [draft for row in rows if (draft := reader.draft(row)) is not None], reader.faults
 
 
@@ -68,23 +72,17 @@ class _ColumnsReader:
             problem = f"this device is already there, on line {first_line}"
             self.faults.append(fault_at("", problem, "remove or rename one of the two"))
             return None
-        table = {column: self._value(column, cell) for column, cell in cells.items()}
+        table = with_options({column: self._value(column, cell) for column, cell in cells.items()})
         return Draft(name, values_of(DeviceEntry, table, self._known, fault_at, self.faults), fault_at)
 
     def _value(self, column: str, cell: str) -> Any:
         match column:
-            case "port":
-                return to_port(cell)
-            case "enabled":
-                return to_enabled(cell)
-            case "tags":
-                return to_tags(cell)
             case "platform":
                 return self._platform(cell)
             case "group":
                 return self._layout.csv_groups.get(cell, cell)
             case _:
-                return cell
+                return to_entry(column, cell)
 
     def _platform(self, cell: str) -> str:
         return foreign.platform(self._layout.csv_platforms.get(cell, cell), self._known.platforms)

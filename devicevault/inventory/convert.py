@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 #: RANCID collects what is ``up``, NetBox calls it ``active``; whatever else stands there is a reason not to.
 _ENABLED: Final = frozenset({"up", "true", "yes", "on", "1", "enabled", "active"})
+
+#: In place of jump hosts: none, whatever the group's settings say.
+STRAIGHT: Final = "-"
+#: What a column or a field begins with that holds one option: ``options.files``.
+OPTION: Final = "options."
 
 
 def to_port(value: Any) -> Any:
@@ -54,3 +62,65 @@ def to_address(value: Any) -> Any:
         except ValueError:
             return text
     return text
+
+
+def to_word(value: Any) -> Any:
+    """A word that a program may write in capitals."""
+    return value.strip().casefold() if isinstance(value, str) else value
+
+
+def to_names(value: Any) -> Any:
+    """The names in a text with commas between them, in order, or of a list."""
+    if not isinstance(value, str):
+        return value
+    return [name for part in value.split(",") if (name := part.strip())]
+
+
+def to_jumps(value: Any) -> Any:
+    """As :func:`to_names`; ``-`` stands for no jump host at all."""
+    return [] if isinstance(value, str) and value.strip() == STRAIGHT else to_names(value)
+
+
+def to_option(value: Any) -> Any:
+    """An option in a text: ``true``, a number, a list or a table as JSON writes them; any other text is itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        said = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return value if said is None or (isinstance(said, float) and not math.isfinite(said)) else said
+
+
+def to_entry(key: str, value: Any) -> Any:
+    """The value of a device's key as an entry takes it."""
+    convert = to_option if key.startswith(OPTION) else _CONVERT.get(key)
+    return convert(value) if convert else value
+
+
+def with_options(table: dict[str, Any]) -> dict[str, Any]:
+    """The table with each ``options.NAME`` put into its ``options``."""
+    single = {key.removeprefix(OPTION): value for key, value in table.items() if key.startswith(OPTION)}
+    whole = table.get("options", {})
+    if not single or not isinstance(whole, dict):
+        return table
+    kept = {key: value for key, value in table.items() if not key.startswith(OPTION)}
+    return {**kept, "options": {**whole, **single}}
+
+
+_CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "name": to_text,
+    "address": to_address,
+    "port": to_port,
+    "platform": to_text,
+    "group": to_text,
+    "credential": to_names,
+    "enabled": to_enabled,
+    "tags": to_tags,
+    "options": to_option,
+    "algorithms": to_word,
+    "deadline_s": to_seconds,
+    "jump": to_jumps,
+    "transport": to_word,
+    "id": to_text,
+}

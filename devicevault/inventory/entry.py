@@ -7,7 +7,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 
 from devicevault import names
 from devicevault.errors import Fault
@@ -116,7 +125,9 @@ class GroupEntry(BaseModel):
     enabled: bool = True
     tags: list[Tag] = []
     options: Annotated[dict[str, Any], AfterValidator(_checked_options)] = {}
-    algorithms: Literal["modern", "legacy"] | None = None
+    algorithms: Literal["modern", "legacy"] | None = Field(
+        default=None, validation_alias=AliasChoices("algorithms", "ssh")
+    )
     deadline_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     #: In order; an empty list goes straight where the group's settings would not.
     jump: Annotated[list[Jump] | None, BeforeValidator(_as_list)] = None

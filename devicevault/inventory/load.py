@@ -44,7 +44,7 @@ def load_inventory(
     """
     path = settings.inventory.path
     if _is_columns(settings):
-        drafts, faults = read_columns(path, settings.inventory, platforms, credentials)
+        drafts, faults = read_columns(path, settings.inventory, platforms, credentials, settings.jumps)
         tables = None
     else:
         tables = read_tables(path, platforms, credentials, settings.groups, settings.jumps)

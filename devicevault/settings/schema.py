@@ -5,6 +5,7 @@ Whatever is told about a setting elsewhere (sample file, README, ``config show``
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -24,8 +25,27 @@ RETRY_MAX_S: Final = 15
 #: Seconds a request in a worker's hand may wait for its turn where a group's sessions per second are limited.
 TURN_MAX_S: Final = 60
 
-#: What a column of an inventory in columns can hold.
-CSV_COLUMNS: Final = ("name", "address", "port", "platform", "group", "credential", "enabled", "tags", "id")
+#: What a column of an inventory in columns can hold: a device's name, and every key it may have.
+CSV_COLUMNS: Final = (
+    "name",
+    "address",
+    "port",
+    "platform",
+    "group",
+    "credential",
+    "enabled",
+    "tags",
+    "id",
+    "transport",
+    "algorithms",
+    "deadline_s",
+    "jump",
+    "console",
+    "console_line",
+    "options",
+)
+#: One option of a device: ``options.files``.
+_CSV_OPTION: Final = re.compile(r"options\.\w+")
 
 
 def publish_allowance_s(deadline_s: float) -> float:
@@ -70,7 +90,7 @@ def _networks(networks: tuple[str, ...]) -> tuple[str, ...]:
 
 def _csv_columns(columns: tuple[str, ...]) -> tuple[str, ...]:
     for column in columns:
-        if column not in CSV_COLUMNS and column != "-":
+        if column not in CSV_COLUMNS and column != "-" and not _CSV_OPTION.fullmatch(column):
             raise ValueError(f"knows no column {column!r}; use {', '.join(CSV_COLUMNS)}, or - for one to pass over")
         if column != "-" and columns.count(column) > 1:
             raise ValueError(f"has {column!r} twice; put - for the column to pass over")
@@ -206,8 +226,8 @@ class InventorySettings(Table):
     csv_columns: CsvColumns = Field(
         ("name", "platform", "group"),
         description=(
-            "What the columns hold, in order: name, address, port, platform, group, credential, enabled, tags, id; "
-            "`-` for a column to pass over."
+            "What the columns hold, in order: name, and keys of a device such as address, credential or jump; "
+            "`options.NAME` for one option, `-` for a column to pass over."
         ),
     )
     csv_platforms: dict[str, str] = Field(

@@ -43,9 +43,25 @@ def test_every_key_of_a_device_is_explained_where_it_may_stand() -> None:
 
 
 def test_every_column_is_explained() -> None:
-    assert set(re.findall(r"`([a-z]+)`", " ".join(row[0] for row in rows("inventory.md", "column")))) == set(
-        CSV_COLUMNS
-    )
+    explained = " ".join(row[0] for row in rows("inventory.md", "column"))
+    assert set(re.findall(r"`([a-z_]+)`", explained)) == set(CSV_COLUMNS)
+    fields = " ".join(row[0] for row in rows("inventory.md", "custom field"))
+    assert set(re.findall(r"`devicevault_([a-z_]+)`", fields)) == {*DeviceEntry.model_fields}
+
+
+def test_the_rows_of_the_page_load(tmp_path: Path) -> None:
+    text = (DOCS / "inventory.md").read_text()
+    index = next(at for at, example in enumerate(examples("inventory.md")) if "console_line" in example)
+    layout: dict[str, Any] = tomli.loads(examples("inventory.md")[index])["inventory"]
+    layout["path"] = tmp_path / "devices.csv"
+    layout["path"].write_text(re.search(r"```\n(oob-sw1;.*?)```", text, re.DOTALL)[1])  # type: ignore[index]
+    devices = load_inventory(Settings.model_validate({"inventory": layout}), Platforms.load(None).names())
+    told = [(one.transport, one.port, one.algorithms, one.jump, one.console, one.console_line) for one in devices]
+    assert told == [
+        ("ssh", 22, None, None, "oob", ":port7"),
+        ("ssh", 22, "legacy", ("bastion", "inner"), "", ""),
+        ("telnet", 23, None, (), "", ""),
+    ]
 
 
 def test_the_inventory_of_the_page_loads(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from devicevault.inventory.sources.ansible_ini import read_ini
 from devicevault.inventory.sources.ansible_yaml import read_variables, read_yaml
 from devicevault.inventory.sources.failed import SourceFailed
 from devicevault.inventory.sources.file import read_file
-from devicevault.inventory.sources.mapping import Fields
-from devicevault.inventory.sources.table import FilledText, SourceTable
+from devicevault.inventory.sources.mapping import PREFIX, Fields
+from devicevault.inventory.sources.table import DEVICE_KEYS, FilledText, SourceTable
 from devicevault.inventory.sources.text import Record
 
 #: Names of variables that may hold a secret; they are forgotten as soon as they are read.
@@ -36,14 +36,12 @@ _NO_INVENTORY: Final = frozenset(
 _DEPTH: Final = 5
 
 _FIELDS: Final[Fields] = {
+    **{key: PREFIX + key for key in DEVICE_KEYS},
     "name": "inventory_hostname",
-    "address": ["ansible_host", "ansible_ssh_host"],
-    "port": ["ansible_port", "ansible_ssh_port"],
-    "platform": ["devicevault_platform", "ansible_network_os"],
-    "group": "devicevault_group",
-    "credential": "devicevault_credential",
-    "enabled": "devicevault_enabled",
-    "tags": "group_names",
+    "address": [f"{PREFIX}address", "ansible_host", "ansible_ssh_host"],
+    "port": [f"{PREFIX}port", "ansible_port", "ansible_ssh_port"],
+    "platform": [f"{PREFIX}platform", "ansible_network_os"],
+    "tags": ["group_names", f"{PREFIX}tags"],
 }
 
 

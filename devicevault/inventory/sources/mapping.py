@@ -3,33 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from devicevault.inventory import foreign
-from devicevault.inventory.convert import to_address, to_enabled, to_port, to_seconds, to_tags, to_text
+from devicevault.inventory.convert import OPTION, to_entry, to_tags, with_options
 from devicevault.inventory.entry import DeviceEntry
 from devicevault.inventory.sources.text import Record, at_path
 
 #: Where in a record each key of a device stands; of several paths, the first that leads to something.
 Fields: TypeAlias = Mapping[str, str | list[str]]
 
-_CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "name": to_text,
-    "address": to_address,
-    "port": to_port,
-    "platform": to_text,
-    "group": to_text,
-    "enabled": to_enabled,
-    "tags": to_tags,
-    "deadline_s": to_seconds,
-    "algorithms": to_text,
-    "id": to_text,
-}
-
 #: What the records of most sources call a device's keys: the same as the inventory.
 PLAIN: Final[Fields] = {key: key for key in ("name", *DeviceEntry.model_fields)}
+#: What a device's keys are called where they stand among other programs' names: ``devicevault_jump``.
+PREFIX: Final = "devicevault_"
 
 #: In ``platforms`` and ``groups``: such devices are somebody else's.
 NOT_OURS: Final = "-"
@@ -47,7 +36,8 @@ class RecordMapping:
 
     def table(self, record: Record) -> dict[str, Any] | None:
         """The device's table with its ``name``; ``None`` for a device that is not ours."""
-        table = {key: value for key in self.fields if (value := self._value(key, record)) not in (None, "", [])}
+        fields = {key: key for key in record if str(key).startswith(OPTION)} | dict(self.fields)
+        table = {key: value for key in fields if _is_told(key, value := self._value(fields[key], key, record))}
         for key, names in (("platform", self.platforms), ("group", self.groups)):
             if isinstance(table.get(key), str):
                 table[key] = mapped(table[key], names)
@@ -55,15 +45,19 @@ class RecordMapping:
                     return None
         if isinstance(table.get("platform"), str):
             table["platform"] = foreign.platform(table["platform"], self.known_platforms)
-        return table
+        return with_options(table)
 
-    def _value(self, key: str, record: Record) -> Any:
-        paths = self.fields[key]
+    def _value(self, paths: str | list[str], key: str, record: Record) -> Any:
         found = (at_path(record, path) for path in ([paths] if isinstance(paths, str) else paths))
         if key == "tags":
             return _gathered(found)
         value = next((value for value in found if value not in (None, "")), None)
-        return _CONVERT[key](value) if key in _CONVERT else value
+        return to_entry(key, value)
+
+
+def _is_told(key: str, value: Any) -> bool:
+    # No jump hosts is a way of its own.
+    return value not in (None, "") and (value != [] or key == "jump")
 
 
 def mapped(word: str, names: Mapping[str, str]) -> str:

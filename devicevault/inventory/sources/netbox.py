@@ -17,9 +17,9 @@ from pydantic import AfterValidator, Field
 
 from devicevault.inventory.sources.failed import SourceFailed
 from devicevault.inventory.sources.http import Access
-from devicevault.inventory.sources.mapping import Fields
+from devicevault.inventory.sources.mapping import PREFIX, Fields
 from devicevault.inventory.sources.secret import read_secret
-from devicevault.inventory.sources.table import SourceTable
+from devicevault.inventory.sources.table import DEVICE_KEYS, SourceTable
 from devicevault.inventory.sources.text import Record, from_json
 from devicevault.inventory.unfit import Unfit
 
@@ -29,17 +29,18 @@ _SECOND_VERSION: Final = "nbt_"
 #: A list that changes while its pages are read is read again.
 _READINGS: Final = 3
 
+_OWN: Final = f"custom_fields.{PREFIX}"
 _FIELDS: Final[Fields] = {
+    **{key: _OWN + key for key in DEVICE_KEYS},
     "name": "name",
-    "address": "primary_ip.address",
-    "platform": ["platform.slug", "platform.name"],
-    "enabled": "status.value",
+    "address": [f"{_OWN}address", "primary_ip.address"],
+    "platform": [f"{_OWN}platform", "platform.slug", "platform.name"],
+    "enabled": [f"{_OWN}enabled", "status.value"],
     # The role's name until NetBox 3.6 comes last.
-    "tags": ["tags.slug", "site.slug", "role.slug", "device_role.slug"],
-    "credential": "custom_fields.devicevault_credential",
-    "group": "custom_fields.devicevault_group",
-    "port": "custom_fields.devicevault_port",
+    "tags": ["tags.slug", "site.slug", "role.slug", "device_role.slug", f"{_OWN}tags"],
 }
+#: NetBox works it out anew for each device, so it is asked for only where a field lies in it.
+_CONTEXT: Final = "config_context"
 
 
 def _checked_filter(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -70,6 +71,10 @@ class NetBoxTable(Access, SourceTable):
         deadline = time.monotonic() + self.timeout_s
         return [record for endpoint in self.endpoints for record in self._list(endpoint, folder, deadline)]
 
+    def _needs_context(self) -> bool:
+        paths = [path for told in self.all_fields.values() for path in ([told] if isinstance(told, str) else told)]
+        return any(path.partition(".")[0] == _CONTEXT for path in paths)
+
     def _list(self, endpoint: str, folder: Path, deadline: float) -> list[Record]:
         for _ in range(_READINGS):
             found: dict[Any, Record] = {}
@@ -84,7 +89,9 @@ class NetBoxTable(Access, SourceTable):
 
     def _pages(self, endpoint: str, folder: Path, deadline: float) -> Iterator[dict[str, Any]]:
         base = f"{self.url.rstrip('/').removesuffix('/api')}/api/{endpoint.strip('/')}/"
-        query = [*_pairs(self.filter), ("exclude", "config_context"), ("ordering", "id"), ("limit", str(_PAGE))]
+        query = [*_pairs(self.filter), ("ordering", "id"), ("limit", str(_PAGE))]
+        if not self._needs_context():
+            query.append(("exclude", _CONTEXT))
         asked: set[str] = set()
         while query:
             url = f"{base}?{urlencode(query)}"

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from devicevault.inventory.convert import OPTION
 from devicevault.inventory.sources.mapping import PLAIN, Fields
 from devicevault.inventory.sources.text import Record
 from devicevault.inventory.unfit import Unfit
@@ -25,7 +26,7 @@ class Folder:
 
 def _checked_fields(fields: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
     for key in fields:
-        if key not in DEVICE_KEYS:
+        if key not in DEVICE_KEYS and not key.startswith(OPTION):
             raise Unfit(f"{key!r} is no key of a device", f"known keys: {', '.join(DEVICE_KEYS)}")
     return fields
 

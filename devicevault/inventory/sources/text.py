@@ -72,7 +72,12 @@ def from_yaml(text: str) -> Any:
 
 
 def at_path(data: Any, path: str) -> Any:
-    """What stands at a dotted path; from a list, what stands there in each of its items. ``None`` for nothing."""
+    """What stands at a dotted path; from a list, what stands there in each of its items. ``None`` for nothing.
+
+    A name with dots in it, as a column may have, comes first.
+    """
+    if isinstance(data, dict) and path in data:
+        return data[path]
     for step in path.split("."):
         if isinstance(data, list):
             data = [item.get(step) for item in data if isinstance(item, dict)]
