@@ -15,6 +15,7 @@ from devicevault.settings import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from devicevault.outputs.mirror.mirror import Mirrored
     from devicevault.store import Store
 
 
@@ -64,18 +65,25 @@ def rebuild(settings: Settings) -> None:
     The consumer may run meanwhile. What is kept on a remote is replaced at the next push.
     """
     from devicevault.outputs.mirror.mirror import Mirror
-    from devicevault.outputs.mirror.ownership import give_away
-    from devicevault.store import open_store
 
     _must_be_enabled(settings)
-    mirror = Mirror(settings.mirror)
-    with open_store(settings.database_url) as store:
-        done = mirror.rebuild(store)
-        give_away(settings.mirror.path)
-    size = mirror.repository().size_bytes() / 1e6
+    done = make_anew(settings)
+    size = Mirror(settings.mirror).repository().size_bytes() / 1e6
     console().print(f"{settings.mirror.path}: {done.commits} commits, {size:.1f} MB", soft_wrap=True)
     if done.is_waiting:
         console().print("the consumer adds what belongs to a run that is not done yet")
+
+
+def make_anew(settings: Settings) -> Mirrored:
+    """Make the mirror anew, whoever runs this. Raises :class:`~devicevault.errors.ServiceUnavailable`."""
+    from devicevault.outputs.mirror.mirror import Mirror
+    from devicevault.outputs.mirror.ownership import give_away
+    from devicevault.store import open_store
+
+    with open_store(settings.database_url) as store:
+        done = Mirror(settings.mirror).rebuild(store)
+        give_away(settings.mirror.path)
+    return done
 
 
 @git.command(

@@ -7,19 +7,19 @@ which the readings to come find them again once a rule hides the secret.
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import JSON, Column, Table, Text, cast, delete, select, text, update
 from sqlalchemy.orm import Session
 
+from devicevault.leak import Leak
 from devicevault.store import output_models
 from devicevault.store.engine import Store, translated
-from devicevault.store.matching import Matcher
 from devicevault.store.models import Base, Device, DeviceBackupResult, DeviceConfig, DeviceRevision, HeldArtifact
 from devicevault.store.rows import chunks
 
@@ -42,6 +42,7 @@ NAMES: Final = frozenset(
     }
 )
 AT_ONCE: Final = 200
+ROWS_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ class Scrubbed:
         return bool(self.configs or self.others)
 
 
-def holding(store: Store, secret: str) -> Scrubbed:
+def holding(store: Store, leak: Leak) -> Scrubbed:
     """Where the secret is, without a change."""
     with store.reading() as session:
-        configs = _configs_with(session, secret)
-        return _described(session, configs, sum(1 for _ in _other_values(session, secret)))
+        configs = _configs_with(session, leak)
+        return _described(session, configs, sum(1 for _ in _other_values(session, leak)))
 
 
-def scrub(store: Store, secret: str, placeholder: str) -> Scrubbed:
+def scrub(store: Store, leak: Leak, placeholder: str) -> Scrubbed:
     """Put ``placeholder`` in the secret's place everywhere, all of it or nothing, and leave no trace in the file.
 
     Raises :class:`~devicevault.errors.ServiceUnavailable`.
@@ -76,24 +77,28 @@ def scrub(store: Store, secret: str, placeholder: str) -> Scrubbed:
     with store.session() as session:
         if store.engine.dialect.name == "sqlite":
             session.execute(text("PRAGMA secure_delete = ON"))
-        configs = _configs_with(session, secret)
-        others = list(_other_values(session, secret))
+        clean_text = partial(leak.hidden, placeholder=placeholder)
+        configs = _configs_with(session, leak)
+        others = list(_other_values(session, leak))
         done = _described(session, configs, len(others))
         for table, key, column, value in others:
-            clean = _replaced(value, lambda words: words.replace(secret, placeholder))
+            clean = _replaced(value, clean_text)
             session.execute(update(table).where(*_is(table, key)).values({column.name: clean}))
-        _rewrite(session, configs, lambda words: words.replace(secret, placeholder))
+        _rewrite(session, configs, clean_text)
     _compact(store)  # also where nothing was found: an earlier call may have come to this point only
     return done
 
 
-def _configs_with(session: Session, secret: str) -> list[int]:
-    matcher = Matcher.compile(secret, fixed=True)
+def _configs_with(session: Session, leak: Leak) -> list[int]:
     ids = list(session.scalars(select(DeviceConfig.id).order_by(DeviceConfig.id)))
     found: list[int] = []
     for some in chunks(ids, AT_ONCE):
         query = select(DeviceConfig.id, DeviceConfig.compressed).where(DeviceConfig.id.in_(some))
-        found += [config_id for config_id, compressed in session.execute(query) if matcher.lines(compressed)]
+        found += [
+            config_id
+            for config_id, compressed in session.execute(query)
+            if leak.is_in(zlib.decompress(compressed).decode())
+        ]
     return found
 
 
@@ -139,7 +144,7 @@ def _rename_digests(session: Session, digests: dict[str, str]) -> None:
             ]
 
 
-def _other_values(session: Session, secret: str) -> Iterator[tuple[Table, tuple[Any, ...], Column[Any], Any]]:
+def _other_values(session: Session, leak: Leak) -> Iterator[tuple[Table, tuple[Any, ...], Column[Any], Any]]:
     """Table, primary key, column and value of whatever else holds the secret."""
     for table in Base.metadata.sorted_tables:
         keys = tuple(table.primary_key.columns)
@@ -147,19 +152,20 @@ def _other_values(session: Session, secret: str) -> Iterator[tuple[Table, tuple[
             is_name = column.primary_key or column.unique or column.foreign_keys or column.name in NAMES
             if is_name or not isinstance(column.type, Text | JSON):
                 continue
-            # JSON has an escape for each character beyond ASCII.
-            written = json.dumps(secret)[1:-1] if isinstance(column.type, JSON) else secret
-            query = select(*keys, column).where(cast(column, Text).contains(written, autoescape=True))
+            query = select(*keys, column).execution_options(yield_per=ROWS_AT_ONCE)
             for *key, value in session.execute(query):
-                if _replaced(value, lambda words: words.replace(secret, "")) != value:
+                if _replaced(value, partial(leak.hidden, placeholder="")) != value:
                     yield table, tuple(key), column, value
 
 
 def _replaced(value: Any, clean: Callable[[str], str]) -> Any:
-    """The same value, each text in it made clean."""
+    """The same value, each text in it made clean; a list of texts may be the lines of one."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, list):
+        if value and all(isinstance(one, str) for one in value):
+            lines = "\n".join(value)
+            return value if (hidden := clean(lines)) == lines else hidden.split("\n")
         return [_replaced(one, clean) for one in value]
     if isinstance(value, dict):
         return {name: _replaced(one, clean) for name, one in value.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +10,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from devicevault import names
+from devicevault.leak import Leak
 from devicevault.stream.connection import unavailable
 from devicevault.stream.entry import DEFAULT_MAX_BYTES
 
@@ -24,50 +24,50 @@ class StreamScrubbed:
 
     #: Done with: deleted, or to be deleted.
     deleted: int = 0
-    #: Not stored yet, or dead letters.
+    #: Not stored yet.
     left: int = 0
+    #: The ids of dead letters.
+    dead: tuple[str, ...] = ()
 
 
-def scrub_stream(redis: Redis, stream: str, secret: str, *, dry_run: bool) -> StreamScrubbed:
-    """Delete the entries with the secret that the consumer has dealt with; count those it has not, and dead letters.
+def scrub_stream(redis: Redis, stream: str, leak: Leak, *, dry_run: bool) -> StreamScrubbed:
+    """Delete the entries with the secret that the consumer has dealt with; tell those it has not, and dead letters.
 
     Raises :class:`~devicevault.errors.ServiceUnavailable`.
     """
     with unavailable(redis):
         done, waiting = [], 0
         open_ids, read_up_to = _open(redis, stream)
-        for entry_id in _holding(redis, stream, secret):
+        for entry_id in _holding(redis, stream, leak):
             if entry_id in open_ids or _number(entry_id) > read_up_to:
                 waiting += 1
             else:
                 done.append(entry_id)
-        dead = len(_holding(redis, stream + names.DEAD_LETTER_SUFFIX, secret))
+        dead = tuple(entry_id.decode() for entry_id in _holding(redis, stream + names.DEAD_LETTER_SUFFIX, leak))
         if done and not dry_run:
             redis.xdel(stream, *done)
-        return StreamScrubbed(len(done), waiting + dead)
+        return StreamScrubbed(len(done), waiting, dead)
 
 
-def _holding(redis: Redis, stream: str, secret: str) -> list[bytes]:
-    raw = secret.encode()
-    forms = {raw, json.dumps(secret)[1:-1].encode(), json.dumps(secret, ensure_ascii=False)[1:-1].encode()}
+def _holding(redis: Redis, stream: str, leak: Leak) -> list[bytes]:
     found: list[bytes] = []
     start = "-"
     while True:
         entries: Any = redis.xrange(stream, start, "+", count=READ_AT_ONCE)
         if not entries:
             return found
-        found += [entry_id for entry_id, fields in entries if any(_has(value, forms) for value in fields.values())]
+        found += [entry_id for entry_id, fields in entries if any(_has(value, leak) for value in fields.values())]
         start = "(" + entries[-1][0].decode()
 
 
-def _has(value: bytes, forms: set[bytes]) -> bool:
-    if any(form in value for form in forms):
+def _has(value: bytes, leak: Leak) -> bool:
+    if leak.is_in(value.decode(errors="replace")):
         return True
     try:
         inflated = zlib.decompressobj().decompress(value, DEFAULT_MAX_BYTES)
     except zlib.error:
         return False
-    return any(form in inflated for form in forms)
+    return leak.is_in(inflated.decode(errors="replace"))
 
 
 def _open(redis: Redis, stream: str) -> tuple[set[bytes], tuple[int, int]]:

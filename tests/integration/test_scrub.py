@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import textwrap
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,7 +127,7 @@ def test_the_streams_tail_is_cleaned_and_what_is_not_stored_is_left(
         redis.xreadgroup("devicevault", "me", {STREAM: ">"}, count=4)
         redis.xack(STREAM, "devicevault", *ids[:3])
         found = json.loads(run("--json").stdout)["stream"]
-        assert found == {"deleted": 2, "left": 2}
+        assert found == {"deleted": 2, "left": 2, "dead": []}
         assert [entry[0] for entry in redis.xrange(STREAM)] == [ids[1], ids[3], ids[4]]
 
 
@@ -140,31 +142,66 @@ def test_without_redis_the_database_is_cleaned_all_the_same(database_url: str, t
         assert session.execute(text("SELECT count(*) FROM device_configs")).scalar() == 1
 
 
-def test_the_git_mirror_is_made_anew_with_all_its_commits(database_url: str, tmp_path: Path) -> None:
-    mirror = tmp_path / "mirror.git"
-    config = tmp_path / "config.toml"
+def test_a_key_of_several_lines_leaves_database_stream_and_every_object_of_the_mirror(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Two devices show it, each with lines of its own length; a notice and a later revision hold parts of it."""
+    mirror, config, secret = tmp_path / "mirror.git", tmp_path / "config.toml", tmp_path / "leaked.pem"
     config.write_text(
-        f'database_url = "{database_url}"\nredis_url = "redis://127.0.0.1:1/1"\n'
-        f'[mirror]\nenabled = true\npath = "{mirror}"\n'
+        f'database_url = "{database_url}"\nredis_url = "{redis_url}"\n[mirror]\nenabled = true\npath = "{mirror}"\n'
     )
+    body = "".join(f"{number:04}KeyByte" for number in range(70))
+    secret.write_text(pem(body, 64))
+    as_shown = textwrap.indent(pem(body, 40), " ")
+    with open_store(database_url) as store, Redis.from_url(redis_url) as redis:
+        shown = [
+            result(request("sw1", minutes=1), "success", f"begin\n{pem(body, 64)}end\n"),
+            result(request("sw2", minutes=2), "success", f"begin\n{as_shown}end\n"),
+            result(request("sw2", minutes=3), "success", f"begin\n{as_shown[:400]}"),
+        ]
+        write_results(store, shown)
+        redis.xgroup_create(STREAM, "devicevault", id="0", mkstream=True)
+        redis.xadd(STREAM, encode(shown[1]))
+        redis.xadd(STREAM + ":dead", encode(shown[0]))
+        redis.xreadgroup("devicevault", "me", {STREAM: ">"}, count=1)
+        redis.xack(STREAM, "devicevault", *(entry[0] for entry in redis.xrange(STREAM)))
+        with store.session() as session:
+            difference = "\n".join(f"+{line}" for line in pem(body, 64).splitlines()[:5])
+            session.add(Notice(kind="changed", title="x", data={"diff": difference}, created_at=at(3)))
 
-    def run(*words: str) -> Result:
-        return CliRunner().invoke(main, ["--config", str(config), *words], input=SECRET + "\n", catch_exceptions=False)
+        def run(*words: str) -> Result:
+            return CliRunner().invoke(main, ["--config", str(config), *words], catch_exceptions=False)
 
-    def history() -> str:
-        return subprocess.run(
-            ["git", "-C", str(mirror), "log", "--all", "-p"], capture_output=True, text=True, check=True, timeout=60
-        ).stdout
+        assert run("git", "rebuild").exit_code == 0
+        assert "0007KeyByte" in raw_objects(mirror)
+        done = json.loads(run("scrub", "--secret-file", str(secret), "--json").stdout)
+        assert (done["database"]["configs"], done["database"]["others"], done["stream"]["deleted"]) == (3, 1, 1)
+        assert done["mirror"]["commits"]
+        assert len(done["stream"]["dead"]) == 1
+        assert "KeyByte" not in everything(store)
+        with store.reading() as session:
+            texts = [zlib.decompress(config.compressed).decode() for config in session.scalars(select(DeviceConfig))]
+        assert "begin\n <secret hidden>\nend\n" in texts
+        assert "begin\n<secret hidden>\nend\n" in texts
+        assert "KeyByte" not in "".join(texts)
+        assert "KeyByte" not in raw_objects(mirror)
+        assert "<secret hidden>" in raw_objects(mirror)
+        assert redis.xlen(STREAM) == 0
 
-    assert run("git", "rebuild").exit_code == 0
-    assert "cAnAry" in history()
-    assert run("scrub").exit_code == 0
-    assert "cAnAry" not in history()
-    assert "frobnicate with <secret hidden>" in history()
+
+def pem(body: str, width: int) -> str:
+    lines = textwrap.wrap(body, width)
+    return "\n".join(["-----BEGIN RSA PRIVATE KEY-----", *lines, "-----END RSA PRIVATE KEY-----"]) + "\n"
 
 
-@pytest.mark.parametrize("secret", ["", "abc"])
-def test_too_short_a_secret_is_refused(database_url: str, tmp_path: Path, secret: str) -> None:
+def raw_objects(repository: Path) -> str:
+    """Every object there is, whether a commit holds it still or not."""
+    command = ["git", "-C", str(repository), "cat-file", "--batch", "--batch-all-objects"]
+    return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout.decode(errors="replace")
+
+
+@pytest.mark.parametrize("secret", ["", "abc", "a\n  \nbc", "-----BEGIN RSA PRIVATE KEY-----", "x" * 50_001])
+def test_what_is_no_secret_is_refused(database_url: str, tmp_path: Path, secret: str) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f'database_url = "{database_url}"\n')
     done = CliRunner().invoke(main, ["--config", str(config), "scrub"], input=secret + "\n")
