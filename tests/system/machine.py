@@ -31,6 +31,7 @@ PACKAGES: Final = (
     "iproute2",
     "man-db",
     "python3",
+    "git",
     "redis-server",
     "rabbitmq-server",
     "openssh-server",
