@@ -246,6 +246,12 @@ def test_csv_and_ansible(folder: Path) -> None:
     assert list(inventory) == [
         Device("r1", "r1", "192.0.2.1", "cisco_ios", credentials=("default",), tags=("core", "access"))
     ]
+    (folder / "list.csv").write_text("name,platform,transport,jump,options.slot\nr1,ios,telnet,-,3\nr2,ios,,a,\n")
+    inventory, _ = imported(folder, "--from", "csv", "list.csv")
+    assert [(one.transport, one.jump, one.options) for one in inventory] == [
+        ("telnet", (), {"slot": 3}),
+        ("ssh", ("a",), {}),
+    ]
     (folder / "hosts").write_text(
         "[core]\nr[1:2] ansible_network_os=arista.eos.eos ansible_port=24 ansible_password=S3cret\n"
     )

@@ -16,7 +16,7 @@ from devicevault.inventory.draft import values_of
 from devicevault.inventory.entry import DeviceEntry, checked_name
 from devicevault.inventory.importing.gathered import Gathered
 from devicevault.inventory.known import Known
-from devicevault.inventory.sources.mapping import mapped
+from devicevault.inventory.sources.mapping import is_told, mapped
 from devicevault.inventory.unfit import Unfit
 
 #: In the order a person would write them.
@@ -57,7 +57,7 @@ def planned(
     known = Known(platforms, None, None)
     old_names: dict[str, set[str]] = defaultdict(set)
     for record in gathered.records:
-        table = {key: record[key] for key in _KEYS if record.get(key) not in (None, "", [])}
+        table = {key: record[key] for key in _KEYS if is_told(key, record.get(key))}
         name = record.get("name")
         old_group = str(table.pop("group", ""))
         new_group = group or group_name(old_group)

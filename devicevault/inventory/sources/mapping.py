@@ -37,7 +37,7 @@ class RecordMapping:
     def table(self, record: Record) -> dict[str, Any] | None:
         """The device's table with its ``name``; ``None`` for a device that is not ours."""
         fields = {key: key for key in record if str(key).startswith(OPTION)} | dict(self.fields)
-        table = {key: value for key in fields if _is_told(key, value := self._value(fields[key], key, record))}
+        table = {key: value for key in fields if is_told(key, value := self._value(fields[key], key, record))}
         for key, names in (("platform", self.platforms), ("group", self.groups)):
             if isinstance(table.get(key), str):
                 table[key] = mapped(table[key], names)
@@ -55,8 +55,8 @@ class RecordMapping:
         return to_entry(key, value)
 
 
-def _is_told(key: str, value: Any) -> bool:
-    # No jump hosts is a way of its own.
+def is_told(key: str, value: Any) -> bool:
+    """Whether a record says anything with this value: no jump hosts at all are a way of their own."""
     return value not in (None, "") and (value != [] or key == "jump")
 
 
