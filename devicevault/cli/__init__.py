@@ -39,6 +39,7 @@ COMMANDS: Final[Mapping[str, LazyCommand]] = {
     "collect": LazyCommand("devicevault.cli.collect:collect", "Back devices up now."),
     "status": LazyCommand("devicevault.cli.status:status", "How each device's last collection ended."),
     "runs": LazyCommand("devicevault.cli.runs:runs", "What was asked for lately, and how far it is."),
+    "schedule": LazyCommand("devicevault.cli.schedule:schedule", "Which groups are collected by the clock, and when."),
     "cancel": LazyCommand("devicevault.cli.runs:cancel", "Give up what still waits of a run."),
     "pause": LazyCommand("devicevault.cli.pause:pause", "Let a collector group's workers start nothing."),
     "resume": LazyCommand("devicevault.cli.pause:resume", "Let a paused group's workers go on."),

@@ -2,58 +2,34 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Final
 
+from devicevault import systemctl
 from devicevault.doctor.finding import Finding
 from devicevault.inventory import Inventory
+from devicevault.systemctl import Unit, timer_of
 
 UNITS: Final = "units"
 TIMERS: Final = "timers"
-#: There while systemd is the host's PID 1.
-RUNNING: Final = Path("/run/systemd/system")
-PROPERTIES: Final = ("Id", "LoadState", "ActiveState", "SubState", "Result", "ExecMainStatus", "NRestarts")
-ANSWER_WITHIN_S: Final = 10
-
-Unit = Mapping[str, str]
+SYSLOG: Final = "syslog"
+SOCKET: Final = "devicevault-syslog.socket"
 
 
 def look(inventory: Inventory | None) -> Iterator[Finding]:
     """What systemd says of DeviceVault's units; nothing where there is no systemd or no package."""
-    if not RUNNING.is_dir() or shutil.which("systemctl") is None:
+    if not systemctl.is_running():
         return
     groups = sorted({device.group for device in inventory or () if device.enabled})
-    loaded = show(["devicevault-*.service"])
-    timers = show([timer_of(group) for group in groups]) if groups else []
-    if loaded is None or timers is None:
+    loaded = systemctl.show(["devicevault-*.service"])
+    timers = systemctl.show([timer_of(group) for group in groups]) if groups else []
+    socket = systemctl.show([SOCKET])
+    if loaded is None or timers is None or socket is None:
         yield Finding.unknown(UNITS, "systemctl does not answer")
         return
     yield from judge_units(loaded)
     yield from judge_timers(groups, timers)
-
-
-def timer_of(group: str) -> str:
-    """The unit that is a group's clock."""
-    return f"devicevault-collect@{group}.timer"
-
-
-def show(units: Iterable[str]) -> list[Unit] | None:
-    """Properties of units, or of the loaded ones a pattern matches; ``None`` when systemd can't be asked."""
-    command = ["systemctl", "show", "--all", "--property", ",".join(PROPERTIES), "--", *units]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ANSWER_WITHIN_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return parsed(done.stdout)
-
-
-def parsed(answer: str) -> list[Unit]:
-    """The blocks of ``KEY=value`` lines in the answer of ``systemctl show``."""
-    blocks = [block.splitlines() for block in answer.split("\n\n") if block.strip()]
-    return [{key: value for key, _, value in (line.partition("=") for line in block)} for block in blocks]
+    yield from judge_socket(socket)
 
 
 def judge_units(units: Iterable[Unit]) -> Iterator[Finding]:
@@ -95,3 +71,18 @@ def judge_timers(groups: Iterable[str], timers: Iterable[Unit]) -> Iterator[Find
             )
     if scheduled:
         yield Finding.ok(TIMERS, f"scheduled: {', '.join(scheduled)}")
+
+
+def judge_socket(units: Iterable[Unit]) -> Iterator[Finding]:
+    """Whether it is listened for syslog messages where somebody wants that; nobody need."""
+    for unit in units:
+        state = unit.get("ActiveState")
+        if state == "failed":
+            yield Finding.fault(
+                SYSLOG,
+                f"{SOCKET} failed: {unit.get('Result', '?')}; devices that tell of changes are not heard",
+                "journalctl -u 'devicevault-syslog.*' tells why: a port that is taken, or the service failed; "
+                f"then: systemctl restart {SOCKET}",
+            )
+        elif state == "active":
+            yield Finding.ok(SYSLOG, "listening for devices that tell of changes")

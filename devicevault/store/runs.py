@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import func, or_, select, union_all
 from sqlalchemy.orm import Session
@@ -14,6 +15,9 @@ from devicevault.errors import UsageError
 from devicevault.messages import Status
 from devicevault.store.models import CollectionRun, Device, DeviceBackupResult, RunAttachment
 from devicevault.store.rows import chunks
+
+#: Runs among which the last one of a group is looked for.
+LOOK_BACK: Final = 200
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,22 @@ def find_run(session: Session, name: str) -> RunSummary:
     return _summary(found[0], _statuses(session, [found[0].run_id]).get(found[0].run_id, {}))
 
 
+def newest_by_group(session: Session, groups: Collection[str], *, kind: str) -> dict[str, RunSummary]:
+    """For each of these groups the newest run of this kind that asked for its devices, and how these fared.
+
+    A group that none of the last :data:`LOOK_BACK` such runs asked for has none.
+    """
+    query = select(CollectionRun).where(CollectionRun.kind == kind).order_by(CollectionRun.requested_at.desc())
+    found: dict[str, RunSummary] = {}
+    for run in session.scalars(query.limit(LOOK_BACK)).all():
+        if len(found) == len(groups):
+            break
+        for group, statuses in _statuses_by_group(session, run.run_id).items():
+            if group in groups and group not in found:
+                found[group] = replace(_summary(run, statuses), device_count=sum(statuses.values()))
+    return found
+
+
 def devices_asked_for(session: Session, device_ids: Collection[str], now: datetime) -> set[str]:
     """Those of these devices whose collection waits or runs at the moment."""
     found: set[str] = set()
@@ -67,6 +87,22 @@ def devices_asked_for(session: Session, device_ids: Collection[str], now: dateti
             )
         )
         found.update(session.scalars(query))
+    return found
+
+
+def _statuses_by_group(session: Session, run_id: str) -> dict[str, dict[str, int]]:
+    row = DeviceBackupResult
+    own = select(row.group.label("group"), row.status.label("status")).where(row.run_id == run_id)
+    attached = (
+        select(row.group, row.status)
+        .join(RunAttachment, RunAttachment.result_id == row.id)
+        .where(RunAttachment.run_id == run_id)
+    )
+    rows = union_all(own, attached).subquery()
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    counts = select(rows.c.group, rows.c.status, func.count()).group_by(rows.c.group, rows.c.status)
+    for group, status, count in session.execute(counts):
+        found[group][status] = count
     return found
 
 

@@ -11,12 +11,13 @@ import pytest
 import devicevault
 from devicevault import names
 from devicevault.doctor import State
-from devicevault.doctor.units import judge_timers, judge_units, parsed
+from devicevault.doctor.units import judge_socket, judge_timers, judge_units
 from devicevault.doctor.workers import Vault, judge_worker
 from devicevault.heartbeat import Heartbeat
 from devicevault.inventory import Inventory, load_inventory
 from devicevault.platforms import Platforms
 from devicevault.settings import GroupSettings, InventorySettings, Settings
+from devicevault.systemctl import parsed
 
 NOW = datetime(2026, 5, 4, 6, 0, tzinfo=UTC)
 PLATFORMS = Platforms.load(None)
@@ -147,3 +148,15 @@ def test_a_group_without_a_timer_is_named_with_the_command_that_gives_it_one() -
 
 def test_where_the_package_is_not_installed_nothing_is_said_of_timers() -> None:
     assert list(judge_timers(["dmz"], [timer("dmz", "inactive", "not-found")])) == []
+
+
+def test_a_socket_that_failed_is_a_fault_and_one_that_was_never_wanted_is_nothing() -> None:
+    told = {
+        state: list(judge_socket([{"LoadState": "loaded", "ActiveState": state, "Result": "service-start-limit-hit"}]))
+        for state in ("active", "inactive", "failed")
+    }
+    assert ([one.state for one in told["active"]], told["inactive"]) == ([State.OK], [])
+    [fault] = told["failed"]
+    assert fault.state is State.FAULT
+    assert "service-start-limit-hit" in fault.text
+    assert "systemctl restart devicevault-syslog.socket" in fault.fix
