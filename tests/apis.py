@@ -1,4 +1,4 @@
-"""HTTPS servers on loopback that answer as devices' APIs are documented to, and worse."""
+"""HTTPS servers on loopback, and one of plain HTTP, that answer as devices' APIs are documented to, and worse."""
 
 from __future__ import annotations
 
@@ -80,14 +80,15 @@ class Api:
 
 
 @contextmanager
-def api(folder: Path, answer: Answer, *hosts: str) -> Iterator[Api]:
-    """An HTTPS server with a certificate for these hosts, 127.0.0.1 where none is named."""
-    Authority().issue(folder, *(hosts or ("127.0.0.1",)))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+def api(folder: Path, answer: Answer, *hosts: str, plain: bool = False) -> Iterator[Api]:
+    """An HTTPS server with a certificate for these hosts, 127.0.0.1 where none is named; ``plain`` without TLS."""
     server = _Server(("127.0.0.1", 0), Request)
-    # The handshake is the connection's own thread's: one that hangs there must not hold the others up.
-    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    if not plain:
+        Authority().issue(folder, *(hosts or ("127.0.0.1",)))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+        # The handshake is the connection's own thread's: one that hangs there must not hold the others up.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     found = Api(server.server_address[1], folder)
     server.seen, server.answer = found.seen, answer
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -1,16 +1,17 @@
 """The plugin ``https``: what an HTTPS API answers. The credential goes in a header, never in a URL.
 
-A page asks for ``/path?query``, or for ``POST /path?query`` where that is known to read only.
+A page asks for ``/path?query``, or for ``POST /path?query`` where that is known to read only. A device that knows no
+TLS is asked over plain HTTP where its own options say so; its password is then never sent, but proven by a digest.
 """
 
 from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeVar
 
 import devicevault
 from devicevault.credentials import Credential
@@ -21,9 +22,13 @@ from devicevault.errors import (
     CredentialUnusable,
     DeviceUnreachable,
     OutputTruncated,
+    PluginUnusable,
 )
+from devicevault.plugins.digest import answer_to
 from devicevault.plugins.protocol import Device, Fetched, Read
 from devicevault.plugins.told import TlsTold, complaints
+
+T = TypeVar("T")
 
 CHUNK_BYTES: Final = 65536
 #: Paths at which a POST only reads. FortiOS: its backup answers to nothing else since 7.0.
@@ -38,8 +43,10 @@ _ASK: Final = re.compile(r"(?:(GET|POST) )?(/[!-~]*)")
 
 
 class HttpsTold(TlsTold):
-    #: How the credential is sent: its password as a token behind ``Bearer``, both as basic authentication, or its
-    #: password alone in the header of this name.
+    #: ``http`` for devices that know no TLS. Each has to say ``plain_http = true`` in its own options.
+    scheme: Literal["https", "http"] = "https"
+    #: How the credential is sent: its password as a token behind ``Bearer``, both as basic authentication, as a digest,
+    #: or its password alone in the header of this name.
     authorization: str = "bearer"
     #: Statuses that mean the credential was refused. Others from 400 on mean that the request was.
     refused: tuple[int, ...] = (401,)
@@ -51,6 +58,8 @@ class Https:
 
     def check(self, settings: Mapping[str, Any], asks: Sequence[str]) -> Iterator[str]:
         yield from complaints(HttpsTold, settings)
+        if settings.get("scheme") == "http" and settings.get("authorization") != "digest":
+            yield 'scheme: over plain http a credential goes as a digest only; say authorization = "digest"'
         for ask in asks:
             if problem := _problem(ask):
                 yield f"{ask!r} {problem}"
@@ -58,6 +67,8 @@ class Https:
     @contextmanager
     def open(self, device: Device) -> Iterator[Read]:
         told = HttpsTold.model_validate(dict(device.settings))
+        if told.scheme == "http":
+            _in_the_clear(device)
         headers = {
             "User-Agent": f"devicevault/{devicevault.__version__}",
             "Accept": told.accept,
@@ -65,6 +76,20 @@ class Https:
             **_authorization(told.authorization, device.credential),
         }
         yield lambda ask: _fetch(device, told, headers, ask)
+
+
+def _in_the_clear(device: Device) -> None:
+    """Warns. Raises :class:`PluginUnusable` where nobody said that this device may be read so."""
+    if device.options.get("plain_http") is not True:
+        raise PluginUnusable(
+            f"{device.name} would be read over plain HTTP, where everybody on the way sees its configuration and the "
+            "secrets in it",
+            "if the way to it is trusted, say options.plain_http = true for this device in the inventory",
+        )
+    device.warn(
+        "Plain HTTP: everybody on the way can read the configuration and the secrets in it, and can guess at the "
+        "password; give the device a management network and a password of its own"
+    )
 
 
 def _problem(ask: str) -> str:
@@ -85,6 +110,8 @@ def _authorization(how: str, credential: Credential) -> dict[str, str]:
         raise CredentialUnusable(
             f"credential {credential.name!r} has no password", "an API's token or secret is its password"
         )
+    if how == "digest":
+        return {}  # it answers each challenge anew
     try:
         if how == "bearer":
             return {"Authorization": "Bearer " + _header(credential.password)}
@@ -109,16 +136,38 @@ def _fetch(device: Device, told: HttpsTold, headers: Mapping[str, str], ask: str
     if found is None:
         raise CommandRejected(f"{ask!r} {_problem(ask)}", "correct ask in the page")
     method, target = found.groups(default="GET")
+    if told.authorization == "digest":
+        challenges = _exchange(device, told, headers, method, target, lambda answer: _challenges(device, told, answer))
+        headers = {**headers, "Authorization": _digest(device, challenges, method, target)}
+
+    def take(answer: HTTPResponse) -> Fetched:
+        _judge(device, told, answer, f"{method} {target}")
+        return _read(device, answer, target)
+
+    return _exchange(device, told, headers, method, target, take)
+
+
+def _exchange(
+    device: Device,
+    told: HttpsTold,
+    headers: Mapping[str, str],
+    method: str,
+    target: str,
+    take: Callable[[HTTPResponse], T],
+) -> T:
+    """What ``take`` makes of the answer to this request, on a connection of its own."""
     # http.client would look up and connect by itself: this one is connected already.
     connection = HTTPConnection(device.address, device.port)
     connection.auto_open = 0
-    connection.sock = device.tls()
+    if told.scheme == "http":
+        connection.sock = device.connect()
+        connection.sock.settimeout(None)
+    else:
+        connection.sock = device.tls()
     try:
         device.doing(f"waiting for the answer to {method} {target}")
         connection.request(method, target, headers=dict(headers))
-        answer = connection.getresponse()
-        _judge(device, told, answer, f"{method} {target}")
-        return _read(device, answer, target)
+        return take(connection.getresponse())
     except IncompleteRead as error:
         raise OutputTruncated(
             f"the answer to {target} stopped after {len(error.partial)} bytes of its last part", "try again"
@@ -131,6 +180,23 @@ def _fetch(device: Device, told: HttpsTold, headers: Mapping[str, str], ask: str
         ) from None
     finally:
         connection.close()
+
+
+def _challenges(device: Device, told: HttpsTold, answer: HTTPResponse) -> Sequence[str]:
+    if answer.status != 401:
+        _judge(device, told, answer, "a request without a password")
+    return answer.headers.get_all("WWW-Authenticate", [])
+
+
+def _digest(device: Device, challenges: Sequence[str], method: str, target: str) -> str:
+    credential = device.credential
+    try:
+        return answer_to(challenges, credential.username, credential.password, method, target)
+    except ValueError:
+        raise CommandRejected(
+            f"{device.address} port {device.port} does not ask for a digest with MD5 or SHA-256",
+            "check that the platform fits the device",
+        ) from None
 
 
 def _judge(device: Device, told: HttpsTold, answer: HTTPResponse, request: str) -> None:
