@@ -100,6 +100,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # A session waits nearly all the time, so threads do; the deadline is the task's own.
         "worker_pool": "threads",
         "worker_concurrency": settings.worker.concurrency,
+        "worker_consumer": "devicevault.collector.event_line:EventLineConsumer",
         "worker_send_task_events": True,
         "task_send_sent_event": True,
         "worker_hijack_root_logger": False,

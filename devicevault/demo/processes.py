@@ -57,6 +57,11 @@ class Daemon:
             self._process.kill()
             self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        """The process's id; 0 where there is none."""
+        return self._process.pid if self._process is not None else 0
+
     def wait_until_ready(self) -> None:
         """Wait for READY=1. Raises :class:`ServiceUnavailable` with the end of the log when it does not come."""
         deadline = time.monotonic() + READY_WITHIN_S
