@@ -10,6 +10,7 @@ from typing import Final
 from devicevault.syslog.message import parse
 from devicevault.syslog.quiet import QuietPeriods
 from devicevault.syslog.senders import Senders
+from devicevault.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,9 @@ class ChangeWatch:
         unknown = self.counts.unknown - self._unknown_told
         if unknown and time.monotonic() >= self._unknown_due_at:
             logger.warning(
-                "%d messages of senders that no device has for its address, such as %s", unknown, self._last_unknown
+                "%s came from where no device has its address, such as %s; see syslog.relays if that is a relay",
+                counted(unknown, "message"),
+                self._last_unknown,
             )
             self._unknown_told += unknown
             self._unknown_due_at = time.monotonic() + UNKNOWN_EVERY_S
