@@ -98,8 +98,9 @@ def _texts(store: Store, states: Sequence[State]) -> Iterator[File]:
 
     texts = [state for state in states if is_text(state.media_type)]
     if len(texts) < len(states):
-        left_out = f"{len(states) - len(texts)} artifacts are files, kept sealed only"
-        say(errors(), f"{left_out}: add --originals or --open for them", style="yellow")
+        count = len(states) - len(texts)
+        are, them = ("artifact is a file", "it") if count == 1 else ("artifacts are files", "them")
+        say(errors(), f"{count} {are}, kept sealed only: add --originals or --open for {them}", style="yellow")
     paths = _paths(texts)
     for state, text in texts_of(store, texts):
         yield File(state, paths[state.revision_id], text, TEXT_MODE)

@@ -86,7 +86,14 @@ def _print_revisions(revisions: Sequence[Revision]) -> None:
     newest = {revision.artifact: revision for revision in reversed(revisions)}
     for artifact, revision in sorted(newest.items()):
         seen = f"{artifact}: revision {revision.number} was last seen {local_time(revision.confirmed_at)}"
-        say(console(), f"{seen}, {revision.size} bytes", style="dim")
+        say(console(), f"{seen}, {_kind(revision)}", style="dim")
+
+
+def _kind(revision: Revision) -> str:
+    """How large a text is; the size of a file stands in what is shown of it."""
+    from devicevault.outputs.filenames import is_text
+
+    return f"{revision.size} bytes" if is_text(revision.media_type) else "a file"
 
 
 def _print_results(results: Sequence[ResultSummary]) -> None:

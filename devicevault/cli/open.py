@@ -47,12 +47,7 @@ def open_file(file: Path, key_path: Path | None, output: Path | None, info: bool
     opener = Opener(key_path or current_settings().vault.private_key)
     what = f"{file}: {about.artifact} revision {about.revision} of {about.device}"
     original = opened(opener, sealed, about.key_id, device=about.device, what=what)
-    if output is None:
-        write_bytes(original)
-    else:
-        from devicevault.privatefile import write_private
-
-        write_private(output, original)
+    write_bytes(original, output)
 
 
 def _content(path: Path) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from devicevault.cli.console import errors, say
 from devicevault.cli.opening import tell_opening
@@ -12,6 +12,7 @@ from devicevault.collector.redact import PLACEHOLDER, Redaction
 from devicevault.collector.seal import Opener
 from devicevault.collector.text import decode
 from devicevault.errors import DeviceVaultError
+from devicevault.outputs.filenames import is_text
 from devicevault.platforms import Platforms
 from devicevault.store.originals import originals_of
 from devicevault.store.search import Found
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from devicevault.store import Store
     from devicevault.store.matching import Matcher
     from devicevault.store.states import State
+
+#: In the place of a line of what has none.
+BINARY_MATCHES: Final = "the file holds it"
 
 
 def search_originals(
@@ -50,6 +54,9 @@ def search_originals(
             damaged += 1
             continue
         looked_at += 1
+        if not is_text(state.media_type):
+            lines[revision_id] = [(1, BINARY_MATCHES)] if matcher.pattern.search(text) else []
+            continue
         page = platforms.pages.get(state.platform)
         matching = matcher.lines(zlib.compress(text.encode("utf-8", "replace"), 0))
         lines[revision_id] = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 
 import click
 
@@ -21,7 +22,7 @@ from devicevault.settings import Settings
         "devicevault show core-sw1",
         "devicevault show core-sw1 --revision 3",
         "devicevault show core-sw1 --at 2026-05-04     as it was at the end of that day",
-        "devicevault show core-sw1 --original > core-sw1.cfg     what restores the device, secrets and all",
+        "devicevault show core-sw1 --original -o core-sw1.cfg     what restores the device, secrets and all",
     )
 )
 @click.argument("device")
@@ -31,6 +32,7 @@ from devicevault.settings import Settings
 @click.option(
     "--original", "is_original", is_flag=True, help="As the device sent it, secrets and all; opens it with vault.key."
 )
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, for you alone.")
 @click.option("--suspect", is_flag=True, help="The suspect one that is held until it is accepted.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
@@ -41,19 +43,25 @@ def show(
     at: datetime | None,
     artifact: str,
     is_original: bool,
+    output: Path | None,
     suspect: bool,
     as_json: bool,
 ) -> None:
-    """A device's configuration as it was last read, volatile lines removed and secrets hidden."""
+    """A device's configuration as it was last read, volatile lines removed and secrets hidden.
+
+    Of a backup that is a file and no text, such as an archive, its size and digest are shown; --original is the file.
+    """
     if number and at:
         raise UsageError("--revision and --at both say which revision", "leave one of them out")
     if suspect:
         if number or at or is_original:
             raise UsageError("--suspect is one text, not yet a revision", "leave --revision, --at and --original out")
-        _show_suspect(settings, device, artifact, as_json=as_json)
+        _show_suspect(settings, device, artifact, output, as_json=as_json)
         return
     if is_original:
-        _show_original(settings, device, number, at, artifact, as_json=as_json)
+        if as_json:
+            raise UsageError("--original is bytes, not JSON", "leave --json out")
+        _show_original(settings, device, number, at, artifact, output)
         return
     from devicevault.store import open_store
     from devicevault.store.reader import find_device, main_artifact, revision
@@ -64,10 +72,10 @@ def show(
     if as_json:
         print_json(asdict(wanted))
     else:
-        write_bytes(wanted.text.encode())
+        write_bytes(wanted.text.encode(), output)
 
 
-def _show_suspect(settings: Settings, device: str, artifact: str, *, as_json: bool) -> None:
+def _show_suspect(settings: Settings, device: str, artifact: str, output: Path | None, *, as_json: bool) -> None:
     from devicevault.store import open_store
     from devicevault.store.reader import find_device, held
 
@@ -78,14 +86,12 @@ def _show_suspect(settings: Settings, device: str, artifact: str, *, as_json: bo
         del values["sealed"]
         print_json(values)
     else:
-        write_bytes(wanted.text.encode())
+        write_bytes(wanted.text.encode(), output)
 
 
 def _show_original(
-    settings: Settings, device: str, number: int | None, at: datetime | None, artifact: str, *, as_json: bool
+    settings: Settings, device: str, number: int | None, at: datetime | None, artifact: str, output: Path | None
 ) -> None:
-    if as_json:
-        raise UsageError("--original is bytes, not JSON", "leave --json out")
     from devicevault.cli.opening import opened
     from devicevault.collector.seal import Opener
     from devicevault.outputs.filenames import is_text
@@ -95,17 +101,30 @@ def _show_original(
     with open_store(settings.database_url) as store, store.reading() as session:
         found = find_device(session, device)
         kept = original(session, found, artifact=artifact or main_artifact(session, found), number=number, at=at)
-    if sys.stdout.isatty() and not is_text(kept.media_type):
-        raise UsageError(f"{kept.artifact} of {found.name} is a file, nothing for a terminal", "add > FILE")
+    if output is None and sys.stdout.isatty() and not is_text(kept.media_type):
+        raise UsageError(f"{kept.artifact} of {found.name} is a file, nothing for a terminal", "add -o FILE")
     what = f"{kept.artifact} revision {kept.revision} of {found.name}"
     opener = Opener.from_settings(settings)
-    write_bytes(opened(opener, kept.sealed, kept.key_id, device=found.name, what=what))
+    write_bytes(opened(opener, kept.sealed, kept.key_id, device=found.name, what=what), output)
 
 
-def write_bytes(data: bytes) -> None:
+def write_bytes(data: bytes, output: Path | None) -> None:
     """Byte for byte into a file or a pipe; on a terminal without its control characters doing their work."""
-    if sys.stdout.isatty():
+    if output is not None:
+        _write(output, data)
+    elif sys.stdout.isatty():
         with paged():
             click.echo(visible(data.decode(errors="replace")), nl=not data.endswith(b"\n"))
     else:
         click.echo(data, nl=False)
+
+
+def _write(path: Path, data: bytes) -> None:
+    from devicevault.privatefile import write_private
+
+    if path.exists() and not path.is_file():  # /dev/stdout, say, in whose place no file may come
+        raise UsageError(f"{path} is no file", "name a new one, or leave -o out for standard output")
+    try:
+        write_private(path, data)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # instead of the draft beside it

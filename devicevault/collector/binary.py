@@ -10,6 +10,7 @@ import hashlib
 from typing import Final
 
 from devicevault.collector.seal import Sealer
+from devicevault.described import described
 from devicevault.messages import Artifact
 
 OCTETS: Final = "application/octet-stream"
@@ -19,7 +20,7 @@ def binary_artifact(sealer: Sealer, name: str, content: bytes, media_type: str =
     """The artifact of a file. Its ``name``, such as ``backup.ucs``, gives an exported file its ending."""
     # No digest is told by which contents could be tried out, unless the file is there to be read anyway.
     digest = sealer.keyed_digest_of(content) or "sha256:" + hashlib.sha256(content).hexdigest()
-    text = f"{name}: {len(content)} bytes, {digest}\n"
+    text = described(name, len(content), digest)
     original, key_id = sealer.seal(content)
     return Artifact(
         name=name,

@@ -1,7 +1,7 @@
-"""Which file a device's text goes into: ``GROUP/DEVICE.cfg``, whatever the inventory's names hold.
+"""Which file ``devicevault export`` writes: ``GROUP/DEVICE.cfg``, whatever the inventory's names hold.
 
-The git mirror and ``devicevault export`` share these names. Different names never meet in one file: what a file name
-can't hold safely is written as the percent-encoded bytes of its UTF-8.
+Different names never meet in one file: what a file name can't hold safely is written as the percent-encoded bytes of
+its UTF-8.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def path_of(
     The main artifact of a device has the device's name alone, any other ``DEVICE+ARTIFACT``.
     """
     name = safe_name(device)
-    ending = _ending(artifact, media_type)
+    ending = ending_of(artifact, media_type)
     if not is_main:
         name += ARTIFACT_SEPARATOR + safe_name(artifact.removesuffix(ending))
     return PurePosixPath(safe_name(group), _fitting(name) + ending)
@@ -81,7 +81,8 @@ def _fitting(name: str) -> str:
     return f"{raw[: NAME_MAX_BYTES - 17].decode('utf-8', 'ignore')}%{digest}"
 
 
-def _ending(artifact: str, media_type: str) -> str:
+def ending_of(artifact: str, media_type: str) -> str:
+    """What tells a file's kind: ``.cfg``, ``.json``, or for what is no text the ending of the artifact's own name."""
     if not is_text(media_type) and (own := _OWN_ENDING.search(artifact)):
         return own[0]
     return _ENDINGS.get(media_type.partition(";")[0].strip().lower(), ".cfg" if is_text(media_type) else ".bin")

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, joinedload
 
+from devicevault.described import described_bytes
 from devicevault.messages import Artifact, CollectResult, LogLine, Status
 from devicevault.store.devices import note_newest, pin_host_key
 from devicevault.store.models import Device, DeviceBackupResult, HeldArtifact
@@ -32,17 +33,20 @@ from devicevault.store.rows import locked_by, storable
 def suspicion(session: Session, device: Device, result: CollectResult, suspect_shrink: float) -> str:
     """Why this success can't be trusted, with what to do, or an empty string.
 
-    A text that is shorter only because of other rules (the original is the same) is not suspect.
+    Of a file, its own size counts. A text that is shorter only because of other rules (the original is the same) is
+    not suspect.
     """
     for artifact in result.artifacts:
         latest = latest_revision(session, device, storable(artifact.name))
         if latest is None or is_same_original(latest, artifact):
             continue
-        last_good = latest.config.size
-        if artifact.size < last_good * (1 - suspect_shrink):
-            share = 100 * (last_good - artifact.size) // last_good
+        last_good, size = latest.config.size, artifact.size
+        if (file_bytes := described_bytes(artifact.text)) is not None:
+            last_good, size = described_bytes(text_of(latest.config)) or 0, file_bytes
+        if size < last_good * (1 - suspect_shrink):
+            share = 100 * (last_good - size) // last_good
             return (
-                f"{artifact.name} shrank by {share} %, from {last_good} to {artifact.size} bytes; look at it with "
+                f"{artifact.name} shrank by {share} %, from {last_good} to {size} bytes; look at it with "
                 f"`devicevault diff {result.device} --suspect`, and if it is right: devicevault accept {result.device}"
             )
     return ""

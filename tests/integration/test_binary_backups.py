@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from sqlalchemy import func, select
 
 from devicevault.cli import main
@@ -18,7 +18,8 @@ from devicevault.store import Store, open_store, reader, write_results
 from devicevault.store.models import DeviceBackupResult, SealedOriginal
 from devicevault.stream import decode, encode
 from devicevault.vault_keys import create_keys
-from tests.results import request, result
+from tests.mirrored import Vault
+from tests.results import at, request, result
 
 pytestmark = pytest.mark.services
 
@@ -75,6 +76,67 @@ def test_the_same_file_is_kept_once_and_another_makes_a_revision(
     words = ["--config", str(tmp_path / "config.toml"), "export", "--open", str(tmp_path / "out")]
     assert CliRunner().invoke(main, words).exit_code == 0
     assert (tmp_path / "out" / "default" / "lb1.ucs").read_bytes() == changed
+
+
+def test_every_command_deals_with_a_file(store: Store, settings: Settings, tmp_path: Path) -> None:
+    changed = b"\x1b]0;owned\x07needle" + FILE
+    collect(store, settings, 0, FILE)
+    collect(store, settings, 1, changed)
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(main, ["--config", str(tmp_path / "config.toml"), *words], catch_exceptions=False)
+
+    assert run("show", "lb1").stdout.startswith("backup.ucs: 300016 bytes, hmac-sha256:")
+    output = tmp_path / "lb1.ucs"
+    assert (run("show", "lb1", "--original", "-o", str(output)).exit_code, output.read_bytes()) == (0, changed)
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert run("show", "lb1", "--original", "--revision", "1").stdout_bytes == FILE
+    assert run("show", "lb1", "--original", "-o", "/dev/null").exit_code == 2
+    assert (run("show", "lb1", "-o", str(tmp_path / "no" / "folder")).exit_code, Path("/dev/null").is_file()) == (
+        75,
+        False,
+    )
+    assert "backup.ucs: revision 2 was last seen" in (history := run("history", "lb1").stdout)
+    assert history.count("a file") == 1
+    lines = run("diff", "lb1").stdout.splitlines()
+    assert [line[:26] for line in lines[3:]] == ["-backup.ucs: 300000 bytes,", "+backup.ucs: 300016 bytes,"]
+    assert run("search", "needle").exit_code == 1
+    assert run("search", "--originals", "needle").stdout == "lb1:1:the file holds it\n"
+    left_out = run("export", str(tmp_path / "texts"))
+    assert "1 artifact is a file, kept sealed only: add --originals or --open for it" in left_out.stderr
+    assert left_out.stdout.startswith("0 files of 0 devices")
+    assert run("export", "--originals", str(tmp_path / "sealed")).exit_code == 0
+    sealed = tmp_path / "sealed" / "default" / "lb1.ucs.sealed"
+    assert run("open", str(sealed)).stdout_bytes == changed
+    exported = run("export", "--open", "--at", at(0.5).isoformat(), str(tmp_path / "then"))
+    assert (exported.exit_code, (tmp_path / "then" / "default" / "lb1.ucs").read_bytes()) == (0, FILE)
+
+
+def test_a_file_that_shrank_too_much_is_suspect(store: Store, settings: Settings) -> None:
+    """An archive of an empty device is whole, and as long in its description as any other."""
+    collect(store, settings, 0, FILE)
+    assert collect(store, settings, 1, FILE[:1000]) == []
+    with store.reading() as session:
+        device = reader.find_device(session, "lb1")
+        assert reader.held(session, device).text.startswith("backup.ucs: 1000 bytes")
+        assert reader.revision(session, device, artifact="backup.ucs").number == 1
+    assert collect(store, settings, 2, FILE[:290_000]) == ["changed"]
+
+
+def test_the_mirror_tells_of_a_file_and_does_not_hold_it(store: Store, settings: Settings, tmp_path: Path) -> None:
+    vault = Vault(store, tmp_path / "mirror.git")
+    collect(store, settings, 0, FILE)
+    vault.turn()
+    collect(store, settings, 1, FILE[1:])
+    vault.turn()
+    with store.reading() as session:
+        text = reader.revision(session, reader.find_device(session, "lb1"), artifact="backup.ucs").text
+    assert vault.files() == {"default/lb1.ucs.txt": text}
+    assert vault.log() == ["default: first backup of lb1", "default: lb1 changed"]
+    with store.session() as session:
+        reader.find_device(session, "lb1").name = "lb2"
+    vault.turn()
+    assert vault.files() == {"default/lb2.ucs.txt": text}
 
 
 def test_nothing_that_is_told_of_a_file_lets_its_content_be_guessed(settings: Settings, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devicevault.outputs.mirror.paths import NAME_MAX_BYTES, path_for, path_key, safe_name
+from devicevault.outputs.mirror.paths import NAME_MAX_BYTES, media_type_of, path_for, path_key, safe_name
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,14 @@ class TestPlaces:
     def place(self, name: str, device_id: str = "id", *, current: str = "", taken: tuple[str, ...] = ()) -> str:
         keys = {path_key(path) for path in taken}
         return path_for(
-            "dmz", name, device_id, "", "text/plain", current=current, is_taken=lambda path: path_key(path) in keys
+            "dmz",
+            name,
+            device_id,
+            "running",
+            "text/plain",
+            is_main=True,
+            current=current,
+            is_taken=lambda path: path_key(path) in keys,
         )
 
     def test_a_file_is_named_by_group_and_device(self) -> None:
@@ -80,8 +87,22 @@ class TestPlaces:
         current = self.place("core", taken=("dmz/core.cfg",))
         assert self.place("core", current=current) == current
 
-    def test_other_artifacts_stand_beside(self) -> None:
-        assert (
-            path_for("dmz", "fw", "id", "vdom root", "application/json", current="", is_taken=lambda path: False)
-            == "dmz/fw.vdom_root.json"
-        )
+    @pytest.mark.parametrize(
+        ("artifact", "media_type", "is_main", "expected"),
+        [
+            ("vdom root", "application/json", False, "dmz/fw.vdom_root.json"),
+            ("startup", "text/plain; charset=utf-8", False, "dmz/fw.startup.cfg"),
+            ("running", "text/xml", True, "dmz/fw.xml"),
+            # The mirror tells of a file; it does not hold it.
+            ("backup.ucs", "application/octet-stream", True, "dmz/fw.ucs.txt"),
+            ("backup.tar.gz", "application/octet-stream", False, "dmz/fw.backup.tar.gz.txt"),
+            ("export", "application/zip", True, "dmz/fw.zip.txt"),
+            ("image", "application/octet-stream", False, "dmz/fw.image.bin.txt"),
+        ],
+    )
+    def test_an_ending_tells_what_is_in_the_file(
+        self, artifact: str, media_type: str, is_main: bool, expected: str
+    ) -> None:
+        for kind in (media_type, media_type_of(expected)):  # as known, and as told by the file's own name
+            path = path_for("dmz", "fw", "id", artifact, kind, is_main=is_main, current="", is_taken=lambda path: False)
+            assert path == expected

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from threading import Event
 from typing import Final
 
@@ -14,7 +13,7 @@ from sqlalchemy import select
 
 from devicevault.errors import ServiceUnavailable
 from devicevault.outputs.mirror.message import Told, message
-from devicevault.outputs.mirror.paths import path_for, path_key
+from devicevault.outputs.mirror.paths import media_type_of, path_for, path_key
 from devicevault.outputs.mirror.plan import Batch, batches, ready
 from devicevault.outputs.mirror.repository import AUTHOR, Commit, FileChange, Repository
 from devicevault.outputs.progress import MIRROR, File, Place, note_progress, note_success, progress_of, state_of
@@ -180,7 +179,7 @@ class _Work:
         found = []
         for file, place in sorted(self.places.items()) if names_of else ():
             names = names_of.get(file[0])
-            path = self._place(file, names, _media_type(place.path), place.number) if names else place.path
+            path = self._place(file, names, media_type_of(place.path), place.number) if names else place.path
             if names and path != place.path:
                 told = Told(_plain(names.name), path, "moved", moved_from=place.path)
                 found.append((FileChange(path, old=place.path), told))
@@ -197,7 +196,7 @@ class _Work:
                 del self.places[file]
                 change = FileChange(place.path), Told(old_name, place.path, "removed")
             else:
-                path = self._place(file, names, _media_type(place.path), place.number)
+                path = self._place(file, names, media_type_of(place.path), place.number)
                 if path == place.path:
                     continue
                 change = (
@@ -217,8 +216,9 @@ class _Work:
             names.group,
             names.name,
             names.device_id,
-            "" if artifact == self._fleet.main_artifacts.get(device_pk) else artifact,
+            artifact,
             media_type,
+            is_main=artifact == self._fleet.main_artifacts.get(device_pk),
             current=current,
             is_taken=lambda path: self._taken.get(path_key(path), file) != file,
         )
@@ -250,11 +250,6 @@ class _Texts:
 
 def _beginning() -> Commit:
     return Commit("The mirror begins here\n", datetime.now(UTC), AUTHOR, ())
-
-
-def _media_type(path: str) -> str:
-    """The media type a file's ending stands for, as :func:`path_for` gives endings."""
-    return {"json": "application/json", "xml": "text/xml"}.get(Path(path).suffix[1:], "text/plain")
 
 
 def _plain(text: str) -> str:

@@ -1,11 +1,18 @@
-"""Where in the mirror a device's text stands: safe names, whatever the inventory holds."""
+"""Where in the mirror a device's text stands: safe names, whatever the inventory holds.
+
+A backup that is a file and no text (an archive, a controller's export) holds secrets, so that the mirror has one line
+about it only, with its size and keyed digest: in ``DEVICE.ucs.txt``, say, for it is no ``.ucs`` file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
 from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Final
+
+from devicevault.outputs.filenames import ending_of, is_text
 
 #: Bytes of a name before its ending; file systems take 255 for the whole.
 NAME_MAX_BYTES: Final = 180
@@ -15,7 +22,17 @@ _RESERVED: Final = frozenset(
 )
 #: Signs that mean something to a shell, to Windows, or to these paths: a tilde parts a name from its digest.
 _UNSAFE: Final = frozenset("/\\:*?\"<>|~`$;&'")
-_ENDINGS: Final = {"application/json": ".json", "application/xml": ".xml", "text/xml": ".xml"}
+#: Added to the ending of a file that is told of only.
+_TOLD: Final = ".txt"
+_BINARY: Final = "application/octet-stream"
+_MEDIA_TYPES: Final = {
+    ".json": "application/json",
+    ".xml": "text/xml",
+    ".csv": "text/csv",
+    ".gz": "application/gzip",
+    ".tar": "application/x-tar",
+    ".zip": "application/zip",
+}
 
 
 def safe_name(name: str) -> str:
@@ -51,18 +68,30 @@ def path_for(
     artifact: str,
     media_type: str,
     *,
+    is_main: bool,
     current: str,
     is_taken: Callable[[str], bool],
 ) -> str:
-    """``GROUP/DEVICE.cfg``; ``artifact`` is empty for a device's main one and stands before the ending otherwise.
+    """``GROUP/DEVICE.cfg``; an ``artifact`` that is not a device's main one stands before the ending.
 
     Where another file has that path, a digest of the ``device_id`` is added. A file keeps its ``current`` path as long
     as that is either of the two, so that no device moves because another one came or went.
     """
     folder, stem = safe_name(group), safe_name(name)
-    ending = (f".{safe_name(artifact)}" if artifact else "") + _ENDINGS.get(media_type, ".cfg")
+    kind = ending_of(artifact, media_type)
+    ending = kind if is_main else f".{safe_name(artifact.removesuffix(kind))}{kind}"
+    if not is_text(media_type):
+        ending += _TOLD
     digest = hashlib.sha256(device_id.encode("utf-8", "surrogatepass")).hexdigest()
     candidates = [f"{folder}/{stem}{mark}{ending}" for mark in ("", *(f"~{digest[:size]}" for size in (8, 16, 64)))]
     if current in candidates:
         return current
     return next(path for path in candidates if not is_taken(path))
+
+
+def media_type_of(path: str) -> str:
+    """A media type for which :func:`path_for` gives this path's ending."""
+    place = PurePosixPath(path)
+    if place.suffix == _TOLD:
+        return _MEDIA_TYPES.get(place.with_suffix("").suffix, _BINARY)
+    return _MEDIA_TYPES.get(place.suffix, "text/plain")
