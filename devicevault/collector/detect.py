@@ -63,7 +63,7 @@ class Detection:
 
 def probing(platforms: Platforms) -> Platform:
     """A page that can ask what any page asks for its facts."""
-    commands = sorted({fact.command for page in platforms for fact in page.facts})
+    commands = sorted({fact.command for page in platforms for fact in page.facts if fact.command})
     questions = [
         question.model_dump()
         for page in platforms
@@ -123,9 +123,9 @@ def _next_question(candidates: Iterable[Platform], guesses: Sequence[Guess], ask
     count: Counter[str] = Counter()
     for page in candidates:
         if not best or page.name in best:
-            for position, fact in enumerate(page.facts):
-                first[fact.command] = min(position, first.get(fact.command, position))
-                count[fact.command] += 1
+            for position, command in enumerate(fact.command for fact in page.facts if fact.command):
+                first[command] = min(position, first.get(command, position))
+                count[command] += 1
     waiting = [command for command in count if command not in asked]
     return min(waiting, key=lambda command: (first[command], -count[command], command), default="")
 

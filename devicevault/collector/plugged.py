@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import logging
 import posixpath
@@ -14,8 +15,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 import paramiko
 
-from devicevault.collector.author import author_told
 from devicevault.collector.completeness import agree, judge
+from devicevault.collector.facts import facts_told
 from devicevault.collector.normalise import normalise
 from devicevault.collector.reached import ReachedDevice
 from devicevault.collector.session import Reading
@@ -29,6 +30,7 @@ from devicevault.errors import (
     OutputEmpty,
     OutputTruncated,
     PluginUnusable,
+    SessionTimeout,
 )
 from devicevault.messages import CollectFacts
 from devicevault.platforms.page import ArtifactSource, Platform
@@ -90,10 +92,22 @@ class PluginSession:
         return self._reading(source)
 
     def facts(self, readings: Sequence[Reading]) -> CollectFacts:
-        """Who changed the device last, where its texts tell."""
+        """What the device says of itself, there and in its texts; whatever it does not say stays empty."""
         texts = [decode(reading.original) for reading in readings if not reading.source.binary]
         told = self._page.model_copy(update={"author": [each for each in self._page.author if each.command is None]})
-        return CollectFacts(**author_told(told, texts, lambda command: ""))
+        return facts_told(told, texts, functools.cache(self._asked))
+
+    def _asked(self, ask: str) -> str:
+        """What the device answers; empty, with a word in the log, where it does not: the configuration is there."""
+        self._device.doing(f"asking for {ask}")
+        try:
+            return decode(self._guarded(lambda: self._read(ask)).content)
+        except SessionTimeout:
+            raise
+        except CollectionError as error:
+            tell = self._device.note if isinstance(error, CommandRejected) else self._device.warn
+            tell(f"What {ask} tells stays unknown: {error.problem}")
+            return ""
 
     def _reading(self, source: ArtifactSource) -> Reading:
         *others, last = source.ask or ("",)

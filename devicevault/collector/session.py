@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
-from devicevault.collector.author import author_told
 from devicevault.collector.completeness import agree, count_in, counted, judge, lines_in, rejection
+from devicevault.collector.facts import facts_told
 from devicevault.collector.keyboard import Keyboard
 from devicevault.collector.line import Line
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
@@ -123,17 +123,8 @@ class Session:
 
     def facts(self, readings: Sequence[Reading]) -> CollectFacts:
         """What the device says of itself, there and in these readings; whatever it does not say stays empty."""
-        ask = functools.cache(self.ask)
         texts = [decode(reading.original) for reading in readings]
-        found = author_told(self._platform, texts, ask)
-        for source in self._platform.facts:
-            answer = ask(source.command)
-            for name in ("model", "version", "serial"):
-                pattern = getattr(source, name)
-                match = pattern.search(answer) if pattern and name not in found else None
-                if match:
-                    found[name] = match[1].strip()
-        return CollectFacts(**found)
+        return facts_told(self._platform, texts, functools.cache(self.ask))
 
     def ask(self, command: str) -> str:
         """The device's answer to one command."""

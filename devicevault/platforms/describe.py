@@ -20,7 +20,7 @@ def describe(page: Platform) -> dict[str, Any]:
         "plugin": page.plugin.name if page.plugin else "",
         "commands": [command for source in page.artifacts for command in (*source.commands, *source.ask)],
         "pager_off": list(page.session.pager_off),
-        "facts_from": [source.command for source in page.facts],
+        "facts_from": [source.asked or "the configuration" for source in page.facts],
         "whole_when": whole_when(page),
         "left_out": [pattern.pattern for pattern in page.volatile],
         "hidden": [rule.pattern.pattern for rule in page.secrets],

@@ -92,15 +92,23 @@ class Session(Section):
 
 
 class FactSource(Section):
-    """A command whose answer tells model, version and serial number (group 1 of each expression).
+    """Where model, version and serial number stand (group 1 of each expression).
 
-    Asked after the artifacts: a device that does not know the command is no failure.
+    Asked after the artifacts: a device that does not know the command is no failure. Where neither ``command`` nor
+    ``ask`` is said, they are looked for in the artifacts as they were sent.
     """
 
-    command: Command
+    command: Command | None = None
+    #: What a plugin is asked for in its place.
+    ask: str = ""
     model: Regex | None = None
     version: Regex | None = None
     serial: Regex | None = None
+
+    @property
+    def asked(self) -> str:
+        """The command, or what the plugin is asked for; empty where nothing is."""
+        return self.command or self.ask
 
 
 class Completeness(Section):
@@ -243,6 +251,9 @@ class Platform(Section):
                 raise ValueError(f"artifact {source.name!r} needs commands; ask and binary are for pages with [plugin]")
             if self.kind == "plugin" and source.commands:
                 raise ValueError(f"artifact {source.name!r}: a plugin types no commands; say ask")
+        for fact in self.facts:
+            if fact.command if self.kind == "plugin" else fact.ask:
+                raise ValueError("facts: a plugin's page says ask, every other page command")
         if self.kind == "plugin" and self.plugin is None:
             raise ValueError("kind is plugin, and [plugin] is missing")
         if self.artifacts[0].optional:
@@ -269,6 +280,6 @@ class Platform(Section):
                 yield from (
                     form.replace("{command}", command) for form in (complete.mark_with, complete.count_with) if form
                 )
-        yield from (fact.command for fact in self.facts)
+        yield from (fact.command for fact in self.facts if fact.command)
         yield from (source.command for source in self.author if source.command)
         yield session.leave

@@ -21,7 +21,7 @@ RECEIVE_BYTES: Final = 65536
 BASE: Final = "urn:ietf:params:xml:ns:netconf:base:1.0"
 CAPABILITY: Final = "urn:ietf:params:netconf:base:1."
 #: Operations that only read.
-READING: Final = ("get", "get-config", "get-data", "get-configuration")
+READING: Final = ("get", "get-config", "get-data", "get-configuration", "get-system-information")
 _HELLO: Final = (
     f'<?xml version="1.0" encoding="UTF-8"?><hello xmlns="{BASE}"><capabilities>'
     f"<capability>{CAPABILITY}0</capability><capability>{CAPABILITY}1</capability></capabilities></hello>"

@@ -69,12 +69,8 @@ class Plugins:
         if page.plugin is None:
             raise PluginUnusable(f"{page.name} names no plugin", "it is read over a command line")
         plugin = self.get(page.plugin.name)
-        complaints = [
-            str(complaint)
-            for complaint in plugin.check(
-                page.plugin.settings, [ask for source in page.artifacts for ask in source.ask]
-            )
-        ]
+        asks = [ask for source in page.artifacts for ask in source.ask] + [fact.ask for fact in page.facts if fact.ask]
+        complaints = [str(complaint) for complaint in plugin.check(page.plugin.settings, asks)]
         if complaints:
             raise PluginUnusable(
                 f"plugin {page.plugin.name!r} can't do what the page {page.name!r} says: {'; '.join(complaints)}",

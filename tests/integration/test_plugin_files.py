@@ -94,6 +94,7 @@ def test_a_big_ip_gives_its_newest_archive(tmp_path: Path) -> None:
     for name, age in (("weekly.ucs", 1_000), ("daily.ucs", 2_000)):
         (folder / name).write_bytes(FILE + name.encode())
         os.utime(folder / name, (age, age))
+    (tmp_path / "root" / "VERSION").write_text("Product: BIG-IP\nVersion: 15.1.2\nBuild: 0.0.9\n")
     context = make_context(tmp_path, CREDENTIALS, attempts=1)
     root = bytes(tmp_path / "root")
     with ssh_service(sftp=lambda channel: asyncssh.SFTPServer(channel, chroot=root)) as server:
@@ -101,6 +102,7 @@ def test_a_big_ip_gives_its_newest_archive(tmp_path: Path) -> None:
     assert result.status == Status.SUCCESS, words(result)
     [artifact] = result.artifacts
     assert artifact.name == "backup.ucs"
+    assert result.facts.version == "15.1.2"
     assert zlib.decompress(artifact.original) == FILE + b"daily.ucs"
 
 
@@ -162,6 +164,7 @@ def test_a_configuration_comes_over_scp(context: CollectorContext, sshd: OpenSSH
     assert result.status == Status.SUCCESS, words(result)
     assert 'set hostname "fw1"' in result.artifacts[0].text
     assert "No such file" in words(result)
+    assert (result.facts.model, result.facts.version) == ("FGT60F", "7.4.1")
     assert f"{len(CONFIG)} bytes, as the device told" in result.completeness
 
 

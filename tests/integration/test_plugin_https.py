@@ -48,6 +48,8 @@ PANOS = b"""<?xml version="1.0"?>
   </mgt-config>
 </config>
 """
+PANOS_VERSION = b"""<response status="success"><result><sw-version>10.1.3-h1</sw-version><multi-vsys>off</multi-vsys>
+<model>PA-440</model><serial>021201</serial></result></response>"""
 OPNSENSE = b"""<?xml version="1.0"?>
 <opnsense>
   <system>
@@ -77,6 +79,10 @@ def fortigate(request: Request) -> None:
     """FortiOS 7: a token in the header, POST for a backup, 405 for anything else, 401 for another token."""
     if request.headers["Authorization"] != f"Bearer {TOKEN}":
         request.give(401, b'{"http_status": 401}')
+    elif request.path == "/api/v2/monitor/system/status":
+        request.give(
+            200, b'{"http_method":"GET","status":"success","serial":"FGT60FTK1","version":"v7.4.1","build":2463}'
+        )
     elif request.command != "POST":
         request.give(405, b'{"http_status": 405}')
     else:
@@ -94,6 +100,7 @@ def test_a_fortigate_gives_its_backup_for_a_token(context: CollectorContext, tmp
     assert "every block is closed" in result.completeness
     assert not result.is_binary
     assert all(TOKEN not in seen.path for seen in server.seen)
+    assert (result.facts.model, result.facts.version, result.facts.serial) == ("FGT60F", "7.4.1", "FGT60FTK1")
 
 
 def test_an_old_fortigate_is_asked_in_its_own_way(context: CollectorContext, tmp_path: Path) -> None:
@@ -106,17 +113,21 @@ def test_an_old_fortigate_is_asked_in_its_own_way(context: CollectorContext, tmp
     with api(tmp_path, answer) as server:
         result = backed_up(context, server, "fortinet_fortios_api")
     assert result.status == Status.SUCCESS
-    assert [seen.method for seen in server.seen] == ["POST", "GET"]
+    assert [seen.method for seen in server.seen] == ["POST", "GET", "GET"]
     assert "answers 405" in told(result)
+    assert (result.facts.version, result.facts.serial) == ("7.4.1", "")
 
 
 def test_pan_os_gives_its_configuration_for_a_key_in_a_header(context: CollectorContext, tmp_path: Path) -> None:
-    with api(tmp_path, lambda request: request.give(200, PANOS)) as server:
+    def answer(request: Request) -> None:
+        request.give(200, PANOS_VERSION if request.path.endswith("type=version") else PANOS)
+
+    with api(tmp_path, answer) as server:
         result = backed_up(context, server, "paloalto_panos_api")
     assert result.status == Status.SUCCESS, result.error_message
-    [seen] = server.seen
-    assert seen.headers["X-PAN-KEY"] == TOKEN
-    assert seen.path == "/api/?type=export&category=configuration"
+    assert {seen.headers["X-PAN-KEY"] for seen in server.seen} == {TOKEN}
+    assert [seen.path for seen in server.seen] == ["/api/?type=export&category=configuration", "/api/?type=version"]
+    assert (result.facts.model, result.facts.version, result.facts.serial) == ("PA-440", "10.1.3-h1", "021201")
     assert "cAnArY" not in told(result)
 
 
@@ -128,10 +139,16 @@ def test_an_error_that_comes_with_status_200_is_no_configuration(context: Collec
 
 
 def test_opnsense_gives_its_configuration_for_key_and_secret(context: CollectorContext, tmp_path: Path) -> None:
-    with api(tmp_path, lambda request: request.give(200, OPNSENSE)) as server:
+    versions = b'{"name":"fw3.example.net","versions":["OPNsense 24.7.2-amd64","FreeBSD 14.1-RELEASE-p3"]}'
+
+    def answer(request: Request) -> None:
+        request.give(200, versions if "systemInformation" in request.path else OPNSENSE)
+
+    with api(tmp_path, answer) as server:
         result = backed_up(context, server, "opnsense_api")
     assert result.status == Status.SUCCESS, result.error_message
-    [seen] = server.seen
+    assert result.facts.version == "24.7.2"
+    seen = server.seen[0]
     assert base64.b64decode(seen.headers["Authorization"].removeprefix("Basic ")).decode() == f"api:{TOKEN}"
     assert result.artifacts[0].media_type == "application/xml"
     assert "cAnArY" not in told(result)
@@ -230,13 +247,17 @@ def test_an_answer_without_a_length_is_read_twice(context: CollectorContext, tmp
     texts = iter([FORTIOS, FORTIOS, FORTIOS, FORTIOS.replace(b"fw1", b"fw2")])
 
     def answer(request: Request) -> None:
+        if request.command == "GET":  # it keeps its serial number to itself
+            request.give(403)
+            return
         request.send_response(200)
         request.end_headers()
         request.wfile.write(next(texts))
 
     with api(tmp_path, answer) as server:
         whole = backed_up(context, server, "fortinet_fortios_api")
-        assert (whole.status, len(server.seen)) == (Status.SUCCESS, 2)
+        assert (whole.status, len(server.seen)) == (Status.SUCCESS, 3)
+        assert "stays unknown" in told(whole)
         assert "two readings agree" in whole.completeness
         assert backed_up(context, server, "fortinet_fortios_api").error == "truncated"
 

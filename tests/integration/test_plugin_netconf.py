@@ -45,6 +45,8 @@ junos:commit-localtime="2026-05-04 03:02:01 UTC" junos:commit-user="alice">
 """
 DENIED = """<rpc-error><error-type>protocol</error-type><error-tag>access-denied</error-tag>
 <error-severity>error</error-severity><error-message>permission denied for user backup</error-message></rpc-error>"""
+SYSTEM = """<system-information><hardware-model>mx204</hardware-model><os-name>junos</os-name>
+<os-version>22.4R1.10</os-version><serial-number>BM123</serial-number></system-information>"""
 UNKNOWN = """<rpc-error><error-tag>operation-not-supported</error-tag><error-severity>error</error-severity>
 <error-message>
 syntax error
@@ -108,7 +110,7 @@ def context(tmp_path: Path) -> CollectorContext:
 
 @pytest.mark.parametrize(("base", "proof"), [("1.0", "the message's end came"), ("1.1", "the last chunk came")])
 def test_a_router_gives_its_configuration_in_xml(base: str, proof: str, context: CollectorContext) -> None:
-    router = Router({"get-configuration": CONFIGURATION}, base=base)
+    router = Router({"get-configuration": CONFIGURATION, "get-system": SYSTEM}, base=base)
     first, second = fetched(router, context), fetched(router, context)
     assert (first.status, first.error_message) == (Status.SUCCESS, "")
     assert proof in first.completeness
@@ -117,7 +119,9 @@ def test_a_router_gives_its_configuration_in_xml(base: str, proof: str, context:
     assert "cAnArY" not in told(first)
     assert (first.facts.author, first.facts.authored_at) == ("alice", "2026-05-04 03:02:01 UTC")
     assert second.artifacts[0].digest == artifact.digest, "only the time of the commit differs"
-    assert router.heard == ['<get-configuration database="committed" format="xml"/>', "<close-session/>"] * 2
+    assert (first.facts.model, first.facts.version, first.facts.serial) == ("mx204", "22.4R1.10", "BM123")
+    asked = ['<get-configuration database="committed" format="xml"/>', "<get-system-information/>", "<close-session/>"]
+    assert router.heard == asked * 2
     assert first.host_key.startswith("ssh-ed25519 ")
 
 

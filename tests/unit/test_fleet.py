@@ -116,10 +116,10 @@ def test_the_simulator_knows_what_its_platform_page_types(platform: str) -> None
     assert page.session.prompt.fullmatch(dialect.prompt.format(name="core-sw1", user="backup"))
     assert re.fullmatch(dialect.show, page.artifacts[0].commands[0])
     assert re.fullmatch(dialect.leave, page.session.leave)
-    typed = [*page.session.pager_off, *(fact.command for fact in page.facts)]
+    typed = [*page.session.pager_off, *(fact.asked for fact in page.facts)]
     assert [command for command in typed if dialect.answer(command) is None] == []
     facts = [
-        expression.search(dialect.answer(fact.command) or "")
+        expression.search(dialect.answer(fact.asked) or "")
         for fact in page.facts
         for expression in (fact.model, fact.version, fact.serial)
         if expression

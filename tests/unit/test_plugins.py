@@ -216,7 +216,8 @@ def test_files_are_named_by_the_last_part_of_their_path() -> None:
     page = page_for(PLATFORMS.get("sftp_file"), {"files": ["/a/x.tgz", "/b/x.tgz", "/c/*.ucs"]})
     assert [source.name for source in page.artifacts] == ["a_x.tgz", "b_x.tgz", "newest.ucs"]
     assert all(source.binary for source in page.artifacts)
-    mistakes: list[dict[str, object]] = [{}, {"files": []}, {"files": "x"}, {"files": [1]}]
+    assert [source.ask for source in page_for(PLATFORMS.get("sftp_file"), {"files": "/a"}).artifacts] == [("/a",)]
+    mistakes: list[dict[str, object]] = [{}, {"files": []}, {"files": ""}, {"files": [1]}]
     for wrong in mistakes:
         with pytest.raises(PluginUnusable, match="does not say what to fetch"):
             page_for(PLATFORMS.get("sftp_file"), wrong)
