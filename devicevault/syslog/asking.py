@@ -118,6 +118,8 @@ class Asker:
         self._dispatch_all(store, {device_id: change for device_id, change in due.items() if device_id not in busy})
         now = time.monotonic()
         self._periods.put({device_id: Change(now, now, due[device_id].messages) for device_id in busy})
+        for device_id in busy:
+            logger.debug("%s: told of changes while its collection waits or runs: asked for after that", device_id)
 
     def _dispatch_all(self, store: Store, due: Mapping[str, Change]) -> None:
         devices = self._devices(due)

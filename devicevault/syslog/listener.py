@@ -57,13 +57,18 @@ class Listener:
 
     def run(self) -> None:
         while not self._stop.is_set():
-            for key, _ in self._selector.select(LOOK_UP_S):
-                read: Callable[[socket.socket], None] = key.data
-                connection: Any = key.fileobj
-                read(connection)
+            self._turn(LOOK_UP_S)
             self._progress.made()
+        # What has arrived by now is heard still.
+        self._turn(0)
         for key in list(self._selector.get_map().values()):
             self._forget(key.fileobj)
+
+    def _turn(self, wait_s: float) -> None:
+        for key, _ in self._selector.select(wait_s):
+            read: Callable[[socket.socket], None] = key.data
+            readable: Any = key.fileobj
+            read(readable)
 
     def _watch(self, one: socket.socket, read: Callable[[socket.socket], None]) -> None:
         self._selector.register(one, selectors.EVENT_READ, read)

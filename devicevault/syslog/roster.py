@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which inventory and addresses are read again.
 ANEW_S: Final = 300.0
+#: Seconds its start waits for name servers, so that the message which had systemd start it is recognised.
+LOOKED_UP_WITHIN_S: Final = 10.0
 
 
 class Roster:
@@ -32,11 +34,13 @@ class Roster:
         self._missing: set[str] = set()
         self._ended = False
         self._wake = threading.Event()
+        self._looked_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="inventory", daemon=True)
         self.load(settings)
 
     def __enter__(self) -> Roster:
         self._thread.start()
+        self._looked_up.wait(LOOKED_UP_WITHIN_S)
         return self
 
     def __exit__(
@@ -70,6 +74,7 @@ class Roster:
             for name in sorted(missing - self._missing):
                 logger.warning("%s can't be looked up: what it sends is not recognised", name)
             self._missing = missing
+            self._looked_up.set()
             if self._wake.wait(ANEW_S):
                 self._wake.clear()
                 continue
