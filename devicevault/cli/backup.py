@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -90,7 +91,14 @@ def restore(
         say(out, f"what was there is kept in {path}")
     if not wants_keys:
         say(errors(), "No keys were restored: put your copy of vault.key and its companions in their places.")
-    say(out, "Next: systemctl start devicevault.target; devicevault doctor")
+    say(out, f"Next: systemctl enable --now devicevault-consumer {_of_groups(done.groups)}")
+    say(out, "      devicevault doctor")
+
+
+def _of_groups(groups: Sequence[str]) -> str:
+    """The worker and the clock of each group, as a shell takes them."""
+    names = groups[0] if len(groups) == 1 else f"{{{','.join(groups)}}}" if groups else "GROUP"
+    return f"devicevault-worker@{names} devicevault-collect@{names}.timer"
 
 
 def _size(count: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ class Restored:
     written: tuple[Path, ...]
     #: Files that were there and said something else, under the names they have now.
     kept: tuple[Path, ...]
+    #: The collector groups of its devices.
+    groups: tuple[str, ...]
 
 
 def restore(path: Path, config: Path, passphrase: str = "", *, with_settings: bool = True) -> Restored:
@@ -55,12 +58,18 @@ def restore(path: Path, config: Path, passphrase: str = "", *, with_settings: bo
                 database = Path(folder) / "database"
                 backup.save_database(database)
                 bring_to_newest(database)
+                groups = _groups(database)
                 written, kept = _write_files(files, settings, config)
                 copy_from_file(database, settings.database_url)
         except OSError as error:
             place = error.filename or settings.database_url
             raise ServiceUnavailable(f"{place}: {error.strerror}", "run as root, and make room") from None
-        return Restored(backup.manifest, str(engine.url.render_as_string(hide_password=True)), written, kept)
+        return Restored(backup.manifest, str(engine.url.render_as_string(hide_password=True)), written, kept, groups)
+
+
+def _groups(database: Path) -> tuple[str, ...]:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return tuple(row[0] for row in connection.execute('SELECT DISTINCT "group" FROM devices ORDER BY 1'))
 
 
 def _settings_after(files: Mapping[str, str], config: Path) -> Settings:

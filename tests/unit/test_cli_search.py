@@ -143,7 +143,7 @@ class TestExport:
         assert files[Path("default/core-sw1.cfg")].read_text() == SHOWN
         assert stat.S_IMODE(files[Path("default/core-sw1.cfg")].stat().st_mode) == 0o640
         assert "2 files of 2 devices in" in done.stdout
-        assert "1 artifacts are files" in done.stderr
+        assert "1 artifact is a file" in done.stderr
 
     def test_as_it_was_and_only_some(self, run: Run, tmp_path: Path) -> None:
         run("export", str(tmp_path), "core-sw1", "--at", at(0.5).isoformat())
