@@ -27,6 +27,8 @@ _SESSION_ONLY: Final = re.compile(
             r"no cli session paging enable",
             # SonicOS CLI Reference Guide: `session` is what it says.
             r"no cli pager session",
+            # SAOS 10 CLI: `session` is this login's; the vendor's Ansible collection types it in each new one.
+            r"set session more off",
             # ExtremeXOS Command Reference: with `session`, it is never saved.
             r"disable (?:clipaging|cli paging) session",
         )

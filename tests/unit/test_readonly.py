@@ -42,6 +42,7 @@ READS = (
     r"readscript",
     r"sysinfo",
     r"opnsense-version",
+    r"mca-cli-op info",
     r"(?:configuration|chassis|software) show",
     r"(?:birdc|tmsh -q|nv) show",
 )
