@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
@@ -63,7 +64,7 @@ def lines_in(platform: Platform, raw: str, *, echoed: bool) -> int:
     output was cut.
     """
     lines = [line for line in raw.split("\n")[int(echoed) : -1] if not is_only_a_question(line)]
-    return len(lines) if platform.complete.counts_blank else sum(1 for line in lines if line.strip())
+    return len(lines) if platform.complete.counts_blank else sum(map(bool, map(str.strip, lines)))
 
 
 def counted(lines: int, count: int) -> str:
@@ -102,8 +103,10 @@ def refusal(platform: Platform, text: str) -> str:
 
 
 def _error_line(patterns: Sequence[re.Pattern[str]], text: str) -> str:
-    lines = [line for line in text.split("\n") if line.strip()]
-    ends = lines if len(lines) <= 2 * _ERROR_LINES else lines[:_ERROR_LINES] + lines[-_ERROR_LINES:]
+    lines = text.split("\n")
+    first = list(islice(filter(str.strip, lines), _ERROR_LINES))
+    last = list(islice(filter(str.strip, reversed(lines)), _ERROR_LINES))
+    ends = (*first, *reversed(last))
     return next((line.strip() for line in ends if any(pattern.search(line) for pattern in patterns)), "")
 
 

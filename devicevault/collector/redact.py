@@ -137,7 +137,7 @@ class Redaction:
                 position = end
         if pieces:
             self.hidden += len(pieces) // 2
-            self._scan = Scan("".join((*pieces, text[position:])))
+            self._scan = Scan("".join((*pieces, text[position:])), made_from=self._scan)
 
 
 def _secrets(scan: Scan, rule: SecretRule) -> Iterator[tuple[int, int]]:

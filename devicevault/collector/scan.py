@@ -15,7 +15,10 @@ from typing import Final
 
 _QUANTIFIER: Final = re.compile(r"[*+?]|\{\d*,?\d*\}")
 _CLASS: Final = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)
+#: A class of all signs but those it names.
+_EXCLUDING: Final = re.compile(r"\[\^\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)
 _VERBOSE: Final = re.compile(r"\(\?[a-zA-Z]*x")
+_NO_DIGITS: Final = dict.fromkeys(map(ord, "0123456789"))
 #: How a group begins whose content is part of the match.
 _GROUP: Final = re.compile(r"\((?:\?(?:P<\w+>|:|>|[aimsu]+:))?(?!\?)")
 
@@ -23,16 +26,24 @@ _GROUP: Final = re.compile(r"\((?:\?(?:P<\w+>|:|>|[aimsu]+:))?(?!\?)")
 class Scan:
     """A text prepared for many patterns."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, made_from: Scan | None = None) -> None:
+        """``made_from``: the scan of a text in which parts were replaced by a sign no pattern names, which made this.
+
+        What stands between such signs stood in that text: a literal it did not hold need not be looked for again.
+        """
         self.text = text
         self._lowered = _lowered(text)
+        self._kinds = made_from._kinds if made_from else _kinds_of_lines(self._lowered)
 
     def matches(self, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
         """Every match, within one line each; a pattern that names ``\\n`` is matched across lines."""
-        literals = [literal for literal in required_literals(pattern.pattern) or ("",) if literal in self._lowered]
+        wanted = required_literals(pattern.pattern) or ("",)
+        literals = [
+            literal for literal in wanted if _without_digits(literal) in self._kinds and literal in self._lowered
+        ]
         if not literals:
             return
-        if r"\n" in pattern.pattern:
+        if spans_lines(pattern.pattern):
             yield from pattern.finditer(self.text)
             return
         for start, end in sorted({line for literal in literals for line in self._lines_with(literal)}):
@@ -51,12 +62,27 @@ class Scan:
 
 
 @lru_cache(maxsize=4096)
+def spans_lines(pattern: str) -> bool:
+    """Whether ``pattern`` names a line end as a part of what it matches; ``[^\\n]`` names it to stay within a line."""
+    return r"\n" in _EXCLUDING.sub("", pattern)
+
+
+@lru_cache(maxsize=4096)
 def required_literals(pattern: str) -> tuple[str, ...]:
     """Texts in small letters of which every match of ``pattern`` contains at least one; none when that is not sure."""
     if _VERBOSE.search(pattern):
         return ()
     alternatives = [_best_of(branch) for branch in _branches(pattern)]
     return tuple(dict.fromkeys(text for best in alternatives for text in best)) if all(alternatives) else ()
+
+
+def _kinds_of_lines(lowered: str) -> str:
+    """Each kind of line once: thousands of lines of a configuration differ in nothing but numbers."""
+    return "\n".join(dict.fromkeys(_without_digits(lowered).split("\n")))
+
+
+def _without_digits(text: str) -> str:
+    return text.translate(_NO_DIGITS)
 
 
 def _lowered(text: str) -> str:

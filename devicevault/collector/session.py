@@ -251,7 +251,9 @@ class Session:
         self._show(answer.decode("latin-1"))
         self._steps.answered(command, decode(answer), took_s)
         platform = self._platform.judging(source) if source else self._platform
-        return answer, lines_in(platform, raw, echoed=self._reader.echoes)
+        # Only compared with the device's own count, where it has one.
+        lines = lines_in(platform, raw, echoed=self._reader.echoes) if platform.complete.count_with else 0
+        return answer, lines
 
     def _normalised(self, text: str) -> Normalised:
         secrets = (self._credential.password, self._credential.enable, self._credential.passphrase)

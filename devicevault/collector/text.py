@@ -45,8 +45,7 @@ def clean(
     too.
     """
     text = decode(raw) if isinstance(raw, bytes) else raw
-    lines = [shown for line in _SILENT.sub("", text).split("\n") if (shown := _unasked(line)) is not None]
-    lines = [line for line in lines if not _is_pager(line)]
+    lines = _without_pager(_shown_lines(_SILENT.sub("", text) if _is_coloured(text) else text))
     while lines and (not lines[-1].strip() or _is_prompt(lines[-1], prompt)):
         lines.pop()
     while above_prompt and lines and (not lines[-1].strip() or above_prompt.fullmatch(lines[-1].strip())):
@@ -72,6 +71,18 @@ def is_only_a_question(line: str) -> bool:
     return _ANSWERED in line and _unasked(_SILENT.sub("", line)) is None
 
 
+def _is_coloured(text: str) -> bool:
+    return any(sign in text for sign in "\x1b\x00\x07")
+
+
+def _shown_lines(text: str) -> list[str]:
+    """The lines as they stand on a terminal. Most texts move no cursor: a look at the whole spares one at each line."""
+    unmoved = text.replace("\r\n", "\n")
+    if not any(sign in unmoved for sign in ("\r", "\x08", "\x1b", _ANSWERED)):
+        return unmoved.split("\n")
+    return [shown for line in text.split("\n") if (shown := _unasked(line)) is not None]
+
+
 def _unasked(line: str) -> str | None:
     """The line as it stands on a terminal, without an answered question; None where it held nothing else."""
     if _ANSWERED not in line:
@@ -86,8 +97,10 @@ def _unasked(line: str) -> str | None:
     return kept if kept.strip() else None
 
 
-def _is_pager(line: str) -> bool:
-    return ("ore" in line or "ORE" in line or "(END)" in line) and _MORE.fullmatch(line) is not None
+def _without_pager(lines: list[str]) -> list[str]:
+    return [
+        line for line in lines if not (("ore" in line or "ORE" in line or "(END)" in line) and _MORE.fullmatch(line))
+    ]
 
 
 def _is_prompt(line: str, prompt: re.Pattern[str] | str) -> bool:
