@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: Whole commands that begin like a change and end with the session. Each with the manual that says so.
+#: Whole commands that begin like a change and only print, or end with the session. Each with the manual that says so.
 _SESSION_ONLY: Final = re.compile(
     "|".join(
         (
@@ -31,6 +31,8 @@ _SESSION_ONLY: Final = re.compile(
             r"set session more off",
             # ExtremeXOS Command Reference: with `session`, it is never saved.
             r"disable (?:clipaging|cli paging) session",
+            # Cambium ePMP User Guide: `config show` prints, `config set` and `config save` are other commands.
+            r"config show json",
         )
     )
 )

@@ -44,6 +44,7 @@ READS = (
     r"opnsense-version",
     r"mca-cli-op info",
     r"(?:configuration|chassis|software) show",
+    r"info configure",
     r"(?:birdc|tmsh -q|nv) show",
 )
 #: Steps of the session itself: its screen, its way in and out. Whole commands.
@@ -79,7 +80,8 @@ SESSION = (
     r"length 0",
     r"pager (?:off|0)",
     r"cli (?:pagination|pager) off",
-    r"environment (?:no more|more false)",
+    r"environment (?:no more|more false|print no-more|inhibit-alarms mode batch)",
+    r"cmdline",
     r"stty .*",
     r"system shell session set more off",
 )
