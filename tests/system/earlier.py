@@ -31,7 +31,7 @@ def earlier(package: Path, folder: Path) -> Path:
     shutil.copytree(source / "devicevault", installed)
     for unit in (tree / "lib/systemd/system").iterdir():
         unit.unlink()
-    for kind in ("service", "timer", "target"):
+    for kind in ("service", "socket", "timer", "target"):
         for unit in (source / "systemd").glob(f"*.{kind}"):
             shutil.copy(unit, tree / "lib/systemd/system")
     shutil.copy(source / "debian/config.toml", tree / "etc/devicevault/config.toml")

@@ -14,6 +14,7 @@ DAEMONS = (
     "devicevault-flower",
     "devicevault-collect@dmz",
     "devicevault-prune",
+    "devicevault-syslog",
 )
 #: What `systemd-analyze security` may score, in tenths.
 HIGHEST_SCORE = 12
@@ -35,6 +36,8 @@ def test_nothing_is_started_or_enabled(vault: Machine) -> None:
         "devicevault-flower.service": "disabled",
         "devicevault-prune.service": "static",
         "devicevault-prune.timer": "disabled",
+        "devicevault-syslog.service": "static",
+        "devicevault-syslog.socket": "disabled",
         "devicevault-worker@.service": "disabled",
         "devicevault.target": "disabled",
     }
