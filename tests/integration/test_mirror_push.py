@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from devicevault.errors import ServiceUnavailable
 from devicevault.outputs.background import Outputs
-from devicevault.outputs.mirror.push import Push
+from devicevault.outputs.mirror.push import Push, _reason
 from devicevault.outputs.process import TimedOut, run
 from devicevault.outputs.progress import PUSH, state_of
 from devicevault.settings import Settings
@@ -113,6 +113,21 @@ def test_commits_of_others_are_not_overwritten_unless_somebody_says_so(
     head = vault.git("rev-parse", "main").strip()
     pusher(vault, remote).push(head, "", force=True)
     assert git(remote, "rev-parse", "main").strip() == head
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "Host key verification failed.\r\nfatal: Could not read from remote repository.\n\nPlease make sure",
+            "Host key verification failed.",
+        ),
+        ("fatal: Could not read from remote repository.\n", "fatal: Could not read from remote repository."),
+        ("remote: not you\nerror: failed to push some refs\nhint: try", "remote: not you"),
+    ],
+)
+def test_what_is_told_is_why_and_not_that_it_failed(said: str, reason: str) -> None:
+    assert _reason(said) == reason
 
 
 def test_a_remote_that_is_not_there_is_told_in_one_line_without_its_password(vault: Vault) -> None:

@@ -18,6 +18,8 @@ from devicevault.store import Store
 
 logger = logging.getLogger(__name__)
 
+#: What git says of whatever SSH could not do.
+_GENERAL: Final = "fatal: Could not read from remote repository"
 _SHA: Final = re.compile(r"[0-9a-f]{40,64}")
 
 
@@ -103,7 +105,10 @@ class Push:
 
 
 def _reason(errors: str) -> str:
-    """What git complains of; its advice and its trailing general words are left out."""
+    """What git complains of; its advice and its general words are left out, and SSH's own are told instead of them."""
     lines = [line for line in errors.splitlines() if line.strip() and not line.startswith("hint:")]
+    general = next((index for index, line in enumerate(lines) if line.startswith(_GENERAL)), 0)
+    if general:
+        return lines[general - 1].strip()
     told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:")) or "denied" in line]
     return (told or [last_line(errors)])[0].strip()
