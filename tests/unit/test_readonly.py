@@ -45,7 +45,10 @@ READS = (
     r"mca-cli-op info",
     r"(?:configuration|chassis|software) show",
     r"info configure",
+    r"/cfg/dump",
+    r"/info/sys/general",
     r"(?:birdc|tmsh -q|nv) show",
+    r"nv config show",
 )
 #: Steps of the session itself: its screen, its way in and out. Whole commands.
 SESSION = (
@@ -82,6 +85,8 @@ SESSION = (
     r"cli (?:pagination|pager) off",
     r"environment (?:no more|more false|print no-more|inhibit-alarms mode batch)",
     r"cmdline",
+    r"connect fxos",
+    r"lines 0",
     r"stty .*",
     r"system shell session set more off",
 )
