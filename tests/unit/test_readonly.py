@@ -43,6 +43,7 @@ READS = (
     r"sysinfo",
     r"opnsense-version",
     r"mca-cli-op info",
+    r"get(?:model|version)",
     r"(?:configuration|chassis|software) show",
     r"info configure",
     r"/cfg/dump",
