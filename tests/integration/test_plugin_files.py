@@ -26,6 +26,21 @@ config system global
 end
 """
 
+#: Of a UPS: what changes by itself stands in the heading, and no mark at the end.
+APC = b"""; Schneider Electric\r
+; Network Management Card AOS v2.5.0.8\r
+; Smart-UPS APP v2.5.0.6\r
+; Configuration file, generated on 11/24/2026 at 16:08:12 by Administrator apc\r
+\r
+[NetworkTCP/IP]\r
+SystemIP=192.0.2.12\r
+[NetworkSNMP]\r
+AccessControl1Community=cAnArY01\r
+UserProfile1AuthPhrase=not shown\r
+[SystemID]\r
+Name=ups1\r
+"""
+
 
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenSSH]:
@@ -222,9 +237,9 @@ def test_a_server_without_sftp_is_told(tmp_path: Path) -> None:
     assert result.attempt == 1
 
 
-def scp(*answers: bytes) -> Callable[[asyncssh.SSHServerProcess[bytes]], Any]:
+def scp(*answers: bytes, file: str = "sys_config") -> Callable[[asyncssh.SSHServerProcess[bytes]], Any]:
     async def process(process: asyncssh.SSHServerProcess[bytes]) -> None:
-        assert process.command == "scp -f sys_config"
+        assert process.command == f"scp -f {file}"
         for answer in answers:
             await process.stdin.read(1)
             process.stdout.write(answer)
@@ -254,3 +269,14 @@ def test_what_an_scp_server_says_is_judged(answers: tuple[bytes, ...], error: st
         result = fetched(context, server, "scp")
     assert result.error == error, words(result)
     assert said in result.error_message
+
+
+def test_a_power_unit_gives_its_configuration_over_scp(tmp_path: Path) -> None:
+    context = make_context(tmp_path, CREDENTIALS, attempts=1)
+    with ssh_service(process=scp(b"C0644 %d config.ini\n" % len(APC), APC + b"\0", file="config.ini")) as server:
+        result = fetched(context, server, "apc_aos")
+    assert (result.status, result.error_message) == (Status.SUCCESS, "")
+    [artifact] = result.artifacts
+    assert "AccessControl1Community=<secret hidden>\nUserProfile1AuthPhrase=not shown\n" in artifact.text
+    assert "generated on" not in artifact.text
+    assert (result.facts.model, result.facts.version) == ("Smart-UPS", "2.5.0.8")
