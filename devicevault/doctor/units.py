@@ -82,7 +82,7 @@ def judge_socket(units: Iterable[Unit]) -> Iterator[Finding]:
                 SYSLOG,
                 f"{SOCKET} failed: {unit.get('Result', '?')}; devices that tell of changes are not heard",
                 "journalctl -u 'devicevault-syslog.*' tells why: a port that is taken, or the service failed; "
-                f"then: systemctl restart {SOCKET}",
+                f"then: systemctl reset-failed 'devicevault-syslog.*'; systemctl restart {SOCKET}",
             )
         elif state == "active":
             yield Finding.ok(SYSLOG, "listening for devices that tell of changes")

@@ -159,4 +159,4 @@ def test_a_socket_that_failed_is_a_fault_and_one_that_was_never_wanted_is_nothin
     [fault] = told["failed"]
     assert fault.state is State.FAULT
     assert "service-start-limit-hit" in fault.text
-    assert "systemctl restart devicevault-syslog.socket" in fault.fix
+    assert "; systemctl restart devicevault-syslog.socket" in fault.fix
