@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,16 @@ SERVER: Final = SHARED / "replay" / "replay.py"
 PLATFORMS: Final = {
     "aoscx": "aruba_aoscx",
     "asa": "cisco_asa",
+    "cumulus": "nvidia_nvue_yaml",
     "fortigate": "fortinet_fortios",
     "h3c": "hp_comware",
     "ios": "cisco_ios",
     "junos": "juniper_junos",
+    "netgear": "netgear_smart",
     "nxos": "cisco_nxos",
+    "pfsense": "pfsense",
     "routeros": "mikrotik_routeros",
+    "tnsr": "tnsr",
     "vyos": "vyos",
 }
 
@@ -36,7 +41,7 @@ needs_transcripts = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Transcript:
-    """One recorded device of a platform we have a page for."""
+    """One recorded device."""
 
     name: str
     platform: str
@@ -50,32 +55,44 @@ class Transcript:
 
 
 def transcripts() -> list[Transcript]:
-    """Every recording of our platforms; none where the folder is missing."""
+    """Every recording there is; none where the folder is missing."""
     if not (FOLDER.is_dir() and SERVER.is_file()):
         return []
     replay = _replay()
     found: list[Transcript] = []
-    for path in sorted(FOLDER.glob("*#simulation.yaml")):
+    for path in sorted(FOLDER.glob("*simulation.yaml")):
         recording = replay.Recording.load(path)
-        if recording.model in PLATFORMS:
-            secret = _beside(path, "secret")
-            changes = _beside(path, "significant_changes")
-            found.append(
-                Transcript(
-                    name=recording.name,
-                    platform=PLATFORMS[recording.model],
-                    answers={key.decode().rstrip("\n"): answer for key, answer in recording.answers},
-                    hidden=tuple(secret.get("fail", ())),
-                    shown=tuple(secret.get("pass", ())),
-                    volatile=tuple(changes.get("fail", ())),
-                    compared=tuple(changes.get("pass", ())),
-                )
+        secret = _beside(path, "secret")
+        changes = _beside(path, "significant_changes")
+        found.append(
+            Transcript(
+                name=recording.name,
+                platform=PLATFORMS[recording.model],
+                answers=_answers(recording.answers),
+                hidden=tuple(secret.get("fail", ())),
+                shown=tuple(secret.get("pass", ())),
+                volatile=tuple(changes.get("fail", ())),
+                compared=tuple(changes.get("pass", ())),
             )
+        )
     return found
 
 
+def _answers(recorded: list[tuple[bytes, bytes]]) -> dict[str, bytes]:
+    """Each command's answer, with all the pages that a pager's key brings."""
+    answers: dict[str, bytes] = {}
+    command = ""
+    for key, answer in recorded:
+        if key.strip():
+            command = key.decode().rstrip("\n")
+            answers[command] = answer
+        elif command:
+            answers[command] += answer
+    return answers
+
+
 def _beside(path: Path, kind: str) -> dict[str, Any]:
-    other = path.with_name(path.name.replace("#simulation", f"#{kind}"))
+    other = path.with_name(re.sub(r"#(?:custom_)?simulation", f"#{kind}", path.name))
     return yaml.safe_load(other.read_text()) if other.is_file() else {}
 
 

@@ -10,8 +10,10 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +81,7 @@ def collected(replay: Replay, tmp_path: Path) -> Collect:
     def run(recorded: Transcript, fault: str = "", port: int = 0, deadline_s: float = 60.0) -> CollectResult:
         login = recorded.name + (f"!{fault}" if fault else "")
         file = f'[credentials.replay]\nusername = "{login}"\npassword = "replay"\nenable = "replay"\n'
-        request = {
+        request: dict[str, Any] = {
             "task_id": str(uuid.uuid4()),
             "device_id": recorded.name,
             "device": recorded.name,
@@ -90,7 +92,9 @@ def collected(replay: Replay, tmp_path: Path) -> Collect:
             "requested_at": datetime.now(UTC),
             "deadline_s": deadline_s,
         }
-        return collect(CollectRequest.model_validate(request), make_context(tmp_path, file, attempts=1))
+        folder = tmp_path / request["task_id"]
+        folder.mkdir()
+        return collect(CollectRequest.model_validate(request), make_context(folder, file, attempts=1))
 
     return run
 
@@ -106,8 +110,12 @@ def test_a_recorded_device_is_collected_whole_and_left_unchanged(
         assert (result.status, result.error_message) == ("success", "")
         assert result.completeness
         assert result.facts.version
-        assert [secret for secret in recorded.hidden if secret in result.device_config] == []
-        assert [part for part in recorded.volatile if part in result.device_config] == []
+        again = collected(recorded)
+        assert [each.text for each in again.artifacts] == [each.text for each in result.artifacts]
+        assert [each.original_digest for each in again.artifacts] == [each.original_digest for each in result.artifacts]
+        told = "\n".join([*(each.text for each in result.artifacts), *(line.message for line in result.log)])
+        assert [secret for secret in recorded.hidden if secret in told] == []
+        assert [part for part in recorded.volatile if part in told] == []
     assert replay.changes == []
 
 
@@ -125,10 +133,34 @@ def test_a_cut_recording_never_becomes_a_success_with_a_part(
         assert result.artifacts == ()
 
 
-@pytest.mark.parametrize("recorded", RECORDED[:1], ids=lambda recorded: recorded.name)
-def test_a_stalled_recording_ends_at_its_deadline(recorded: Transcript, collected: Collect) -> None:
-    result = collected(recorded, "stall60", deadline_s=3.0)
-    assert (result.status, result.error) == ("failure", "timeout")
+def all_at_once(run: Callable[[Transcript], CollectResult]) -> dict[str, CollectResult]:
+    """Each recording's result by its name; what they do is wait."""
+    with ThreadPoolExecutor(len(RECORDED)) as pool:
+        return dict(zip([recorded.name for recorded in RECORDED], pool.map(run, RECORDED), strict=True))
+
+
+def test_a_stalled_recording_ends_at_its_deadline(collected: Collect, replay: Replay) -> None:
+    results = all_at_once(lambda recorded: collected(recorded, "stall60", deadline_s=4.0))
+    assert {name: (result.status, result.error) for name, result in results.items()} == {
+        recorded.name: ("failure", "truncated" if recorded.name == SNIPPET else "timeout") for recorded in RECORDED
+    }
+    assert [name for name, result in results.items() if result.artifacts] == []
+    assert replay.changes == []
+
+
+def test_a_slow_recording_is_waited_for(collected: Collect, replay: Replay) -> None:
+    """Pauses in the middle of an answer are no end of it."""
+    results = all_at_once(lambda recorded: collected(recorded, "slow40"))
+    wrong = {
+        name: (result.error, result.error_message)
+        for name, result in results.items()
+        if (result.status != "success") != (name == SNIPPET)
+    }
+    assert wrong == {}
+    for recorded in RECORDED:
+        if recorded.name != SNIPPET:
+            assert results[recorded.name].device_config == collected(recorded).device_config
+    assert replay.changes == []
 
 
 @each_recording

@@ -29,6 +29,10 @@ def configuration(recorded: Transcript) -> tuple[Platform, str]:
     return page, clean(recorded.answers[command], echo=command, prompt=page.session.prompt)
 
 
+def answer(recorded: Transcript, page: Platform, command: str) -> str:
+    return clean(recorded.answers.get(command, b""), echo=command, prompt=page.session.prompt)
+
+
 def prove(page: Platform, first: str, second: str) -> None:
     """What a session asks of a configuration it read."""
     judge(page, first)
@@ -105,12 +109,12 @@ def test_a_cut_configuration_is_never_taken_for_whole(recorded: Transcript, perc
 @each_recording
 def test_facts_are_found_in_recorded_answers(recorded: Transcript) -> None:
     page = PAGES.get(recorded.platform)
-    answers = [(source, recorded.answers.get(source.command)) for source in page.facts]
+    _, text = configuration(recorded)
     versions = [
         match[1]
-        for source, raw in answers
-        if raw and source.version
-        for match in [source.version.search(clean(raw, echo=source.command, prompt=page.session.prompt))]
+        for source in page.facts
+        if source.version
+        for match in [source.version.search(text if not source.asked else answer(recorded, page, source.asked))]
         if match
     ]
     assert versions
