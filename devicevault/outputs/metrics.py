@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 SESSION_SECONDS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 #: Codes of :mod:`devicevault.errors`; any other, of a worker of another release, is counted as ``other``.
 ERRORS: Final = frozenset({CollectionError.code, *(kind.code for kind in CollectionError.__subclasses__())})
+#: What asks for collections: the first part of a result's task identifier.
+ASKERS: Final = frozenset({"manual", "scheduled", "syslog"})
 OTHER: Final = "other"
 
 
@@ -90,6 +92,12 @@ class Metrics(Collector):
         self._changes = Counter(
             "devicevault_revisions", "New revisions, by reason.", ("group", "reason"), registry=self.registry
         )
+        self._asked = Counter(
+            "devicevault_asked_results",
+            "Results stored, by who asked: manual, scheduled, syslog.",
+            ("group", "by"),
+            registry=self.registry,
+        )
         self._samples: dict[str, Sample] = {}
         self._up: dict[str, bool] = {}
         self.registry.register(self)
@@ -107,6 +115,7 @@ class Metrics(Collector):
             group = group_label(result.group)
             status = Status.SUSPECT if result.task_id in report.suspects else result.status
             self._results.labels(group, str(status), _error_label(result.error)).inc()
+            self._asked.labels(group, _asker_label(result.task_identifier)).inc()
             if result.started_at is not None:
                 self._seconds.labels(group).observe(result.collection_duration_ms / 1000)
         for change in report.changes:
@@ -136,6 +145,11 @@ def markdown_table() -> str:
         ("devicevault_results_total", ("group", "status", "error"), "Results stored, by how they ended."),
         ("devicevault_session_seconds", ("group",), "Seconds a collection took on its worker; a histogram."),
         ("devicevault_revisions_total", ("group", "reason"), "New revisions, by reason."),
+        (
+            "devicevault_asked_results_total",
+            ("group", "by"),
+            "Results stored, by who asked: manual, scheduled, syslog.",
+        ),
     )
     sampled = tuple((name, gauge.labels, gauge.help) for name, gauge in GAUGES.items())
     for name, labels, text in counted + sampled:
@@ -158,3 +172,8 @@ def group_label(group: str) -> str:
 
 def _error_label(error: str) -> str:
     return error if not error or error in ERRORS else OTHER
+
+
+def _asker_label(task_identifier: str) -> str:
+    asker = task_identifier.partition(":")[0]
+    return asker if asker in ASKERS else OTHER
