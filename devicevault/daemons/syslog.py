@@ -89,7 +89,7 @@ def listen(settings: Settings) -> None:
 
 
 def _telling(status: LiveStatus, watch: ChangeWatch) -> Callable[[], None]:
-    """Keeps the status line up to date, and tells of unknown senders."""
+    """Keeps the status line up to date, and tells of what was not taken."""
     told = ""
 
     def tell() -> None:
@@ -97,7 +97,7 @@ def _telling(status: LiveStatus, watch: ChangeWatch) -> Callable[[], None]:
         if (line := status.line()) != told:
             told = line
             status.tell()
-        watch.tell_unknown()
+        watch.tell()
 
     return tell
 

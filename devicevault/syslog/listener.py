@@ -17,7 +17,8 @@ from devicevault.syslog.senders import plain_address
 
 #: Datagrams taken from one socket before another has its turn.
 AT_ONCE: Final = 256
-CONNECTIONS: Final = 512
+#: Connections at once; the unit's LimitNOFILE= is higher.
+CONNECTIONS: Final = 4096
 CONNECTIONS_OF_ONE: Final = 8
 #: Seconds after which the loop looks whether it shall end.
 LOOK_UP_S: Final = 0.5
@@ -31,6 +32,8 @@ class Taker(Protocol):
     def knows(self, address: str) -> bool: ...
 
     def take(self, address: str, data: bytes) -> None: ...
+
+    def refused(self, address: str) -> None: ...
 
 
 class Listener:
@@ -95,7 +98,8 @@ class Listener:
         if not self._taker.knows(address):
             self._taker.take(address, b"")
             connection.close()
-        elif self._connections[address] >= CONNECTIONS_OF_ONE or self._connections.total() >= CONNECTIONS:
+        elif self._connections[address] >= CONNECTIONS_OF_ONE or len(self._selector.get_map()) >= CONNECTIONS:
+            self._taker.refused(address)
             connection.close()
         else:
             connection.setblocking(False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from devicevault.syslog.message import parse
@@ -14,8 +14,8 @@ from devicevault.wording import counted
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two lines about senders nobody knows.
-UNKNOWN_EVERY_S: Final = 3600.0
+#: Seconds between two lines about what was not taken.
+TELL_EVERY_S: Final = 3600.0
 
 
 @dataclass
@@ -27,6 +27,8 @@ class Counts:
     unknown: int = 0
     #: Messages of a change, of a known device.
     changes: int = 0
+    #: Connections of known senders beyond what there is room for.
+    refused: int = 0
 
 
 class ChangeWatch:
@@ -37,9 +39,9 @@ class ChangeWatch:
         #: Replaced whole, from another thread.
         self.senders = Senders()
         self._periods = periods
-        self._last_unknown = ""
-        self._unknown_told = 0
-        self._unknown_due_at = 0.0
+        self._last_unknown = self._last_refused = ""
+        self._told = Counts()
+        self._due_at = 0.0
 
     def knows(self, address: str) -> bool:
         """Whether messages from this address are of any use."""
@@ -60,14 +62,28 @@ class ChangeWatch:
         for watched in changed:
             self._periods.told(watched.device.device_id, time.monotonic())
 
-    def tell_unknown(self) -> None:
-        """Say now and then how many messages nobody can be found for; not one line for each."""
-        unknown = self.counts.unknown - self._unknown_told
-        if unknown and time.monotonic() >= self._unknown_due_at:
+    def refused(self, address: str) -> None:
+        """There was no room for a connection from this address."""
+        self.counts.refused += 1
+        self._last_refused = address
+
+    def tell(self) -> None:
+        """Say now and then what was not taken; not one line for each."""
+        unknown = self.counts.unknown - self._told.unknown
+        refused = self.counts.refused - self._told.refused
+        if not (unknown or refused) or time.monotonic() < self._due_at:
+            return
+        if unknown:
             logger.warning(
                 "%s came from where no device has its address, such as %s; see syslog.relays if that is a relay",
                 counted(unknown, "message"),
                 self._last_unknown,
             )
-            self._unknown_told += unknown
-            self._unknown_due_at = time.monotonic() + UNKNOWN_EVERY_S
+        if refused:
+            logger.warning(
+                "%s refused, such as from %s, which has many: messages over UDP need none",
+                counted(refused, "connection"),
+                self._last_refused,
+            )
+        self._told = replace(self.counts)
+        self._due_at = time.monotonic() + TELL_EVERY_S

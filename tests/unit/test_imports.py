@@ -52,6 +52,7 @@ def intruders(imported: set[str], forbidden: tuple[str, ...]) -> list[str]:
         ("store", ("celery", "kombu", "netmiko", "paramiko", "redis", "devicevault.collector")),
         ("daemons/consumer", ("celery", "netmiko", "paramiko", "devicevault.collector")),
         ("daemons/worker", ("sqlalchemy", "alembic", "psycopg", "devicevault.store")),
+        ("daemons/syslog", ("netmiko", "paramiko", "devicevault.collector")),
         ("celery_app", ("sqlalchemy", "netmiko", "devicevault.store")),
         ("messages", ("sqlalchemy", "celery", "redis", "netmiko")),
         ("settings", ("sqlalchemy", "celery", "redis", "netmiko")),

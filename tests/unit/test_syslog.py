@@ -238,7 +238,7 @@ def test_only_a_change_of_a_known_device_makes_it_wait(watch: ChangeWatch) -> No
 def test_strangers_are_counted_and_told_of_in_one_line(watch: ChangeWatch, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(1000):
         watch.take("192.0.2.9", b"<1>\x1b[2J forged\nline")
-        watch.tell_unknown()
+        watch.tell()
     assert [record.getMessage() for record in caplog.records] == [
         "1 message came from where no device has its address, such as 192.0.2.9; see syslog.relays if that is a relay"
     ]

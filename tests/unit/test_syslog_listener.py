@@ -36,6 +36,9 @@ class Heard:
     def take(self, address: str, data: bytes) -> None:
         self.messages.append((address, data))
 
+    def refused(self, address: str) -> None:
+        self.messages.append((address, b"refused"))
+
     def wait_for(self, count: int) -> list[bytes]:
         wait_until(lambda: len(self.messages) >= count, WITHIN_S, or_say=lambda: f"heard {self.messages}")
         return [data for _, data in self.messages]
@@ -89,9 +92,10 @@ def test_one_sender_gets_so_many_connections_and_they_are_free_again_when_closed
     held = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
     held[2].settimeout(WITHIN_S)
     assert held[2].recv(1) == b""
+    assert heard.wait_for(1) == [b"refused"]
     for number, connection in enumerate(held[:2]):
         connection.sendall(b"<1>%d\n" % number)
-        heard.wait_for(number + 1)
+        heard.wait_for(number + 2)
     for connection in held:
         connection.close()
 
