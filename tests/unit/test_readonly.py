@@ -46,6 +46,8 @@ READS = (
     r"get(?:model|version)",
     r"(?:configuration|chassis|software) show",
     r"info configure",
+    r"backup print",
+    r"cpconf term",
     r"/cfg/dump",
     r"/info/sys/general",
     r"(?:birdc|tmsh -q|nv) show",
