@@ -13,12 +13,13 @@ TEST_PACKAGES := redis-server rabbitmq-server postgresql openssh-server frr
 export PYTEST_ARGS
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test soak lint check lock clean
+.PHONY: help venv demo test soak bench lint check lock clean
 
 help:
 	@echo 'make demo    see it all work on a simulated fleet, in under a minute'
 	@echo 'make test    every test, with real servers and machines (installed through apt when missing)'
 	@echo 'make soak    the large campaign of faults, as root; SOAK="--broker redis" for another one'
+	@echo 'make bench   how fast it is, side by side with other ways, into docs/performance.md; BENCH="fleet start"'
 	@echo 'make lint    ruff and mypy'
 	@echo 'make check   lint, and the tests that need no servers'
 	@echo 'make venv    the virtual environment in $(VENV)'
@@ -48,6 +49,11 @@ test: venv
 soak: venv
 	@packaging/ensure-packages $(TEST_PACKAGES)
 	$(BIN)/python -m tests.durability $(SOAK)
+
+# BENCH="start --quick" only tries the measuring itself, and writes nothing.
+bench: venv
+	@packaging/ensure-packages $(TEST_PACKAGES)
+	$(BIN)/python -m tests.bench $(if $(findstring --quick,$(BENCH)),,--write) $(BENCH)
 
 lint: venv
 	$(BIN)/ruff check .

@@ -1,1 +1,1 @@
-"""Measurements that are run by hand: what a year costs, what a second does."""
+"""Measurements: ``make bench`` runs them all, and tells of each beside another way to do the same."""

@@ -1,0 +1,175 @@
+"""How fast results become rows, beside the database's own insertion of the same rows."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from redis import Redis
+from sqlalchemy import func, insert, select
+
+from devicevault.messages import Artifact, CollectResult
+from devicevault.store import Store, open_store
+from devicevault.store.models import (
+    Base,
+    CollectionRun,
+    Device,
+    DeviceBackupResult,
+    DeviceConfig,
+    DeviceRevision,
+    SealedOriginal,
+)
+from devicevault.stream import fingerprint
+from devicevault.stream.entry import encode
+from tests.bench.figures import Part
+from tests.bench.texts import running_config
+from tests.consuming import STREAM
+from tests.installation import Installation
+from tests.servers import postgresql_server, redis_server, wait_until
+
+#: As many bytes as 100 KB are once compressed and sealed.
+ORIGINAL: Final = bytes(range(256)) * 60
+WITHIN_S: Final = 3600
+LOOK_S: Final = 0.002
+TABLES: Final = (CollectionRun, Device, DeviceConfig, DeviceBackupResult, DeviceRevision, SealedOriginal)
+#: Rows in one transaction of the insertion we are compared with, as many as a batch of ours at most.
+AT_ONCE: Final = 500
+
+
+def measure(folder: Path, *, quick: bool, runs: int) -> Part:
+    results, behind, light = (100, 300, 10) if quick else (2000, 100_000, 100)
+    part = Part(
+        "consumer",
+        "Results per second into the database",
+        "the database's own insertion of the same rows",
+        f"{results} results of 100 KB, each of a device of its own; medians of {runs} runs",
+    )
+    for name in ("redis", "postgresql"):
+        (folder / name).mkdir()
+    with redis_server(folder / "redis") as redis, postgresql_server(folder / "postgresql") as postgresql:
+        stream = Redis.from_url(redis.url)
+        for database in ("SQLite", "PostgreSQL"):
+            rates: dict[str, list[float]] = {"changed": [], "unchanged": [], "inserted": []}
+            for run in range(runs):
+                place = folder / f"{database}-{run}"
+                url, copy_url = (
+                    (f"sqlite:///{folder}/{run}.db", f"sqlite:///{folder}/{run}-copy.db")
+                    if database == "SQLite"
+                    else (postgresql.create_database(f"b{run}"), postgresql.create_database(f"c{run}"))
+                )
+                _fill(stream, results, size_kb=100)
+                rates["changed"].append(_rate(place, redis.url, url, stream, results))
+                rates["inserted"].append(results / _inserted_s(url, copy_url))
+                _fill(stream, results, size_kb=100)
+                rates["unchanged"].append(_rate(place, redis.url, url, stream, results))
+            inserted = sorted(rates["inserted"])[runs // 2]
+            part.add(f"{database}, new text", rates["changed"], "results/s", other=inserted, ratio_at_least=0.5)
+            part.add(f"{database}, unchanged", rates["unchanged"], "results/s")
+        url = f"sqlite:///{folder}/light.db"
+        part.add("from XADD to the commit, under light load", _latencies_ms(folder, redis.url, url, light), "ms",
+                 at_most=100)  # fmt: skip
+        _fill(stream, behind, size_kb=5, devices=min(behind, 10_000))
+        rate = _rate(folder / "behind", redis.url, f"sqlite:///{folder}/behind.db", stream, behind)
+        part.add(f"catching up with {behind} entries of 5 KB", rate, "results/s")
+    return part
+
+
+def _result(number: int, text: str) -> CollectResult:
+    now = datetime.now(UTC)
+    artifact = Artifact(
+        size=len(text.encode()),
+        digest=fingerprint(text),
+        original_digest=f"plain:{fingerprint(text)}",
+        text=text,
+        original=ORIGINAL,
+        key_id="plain",
+    )
+    return CollectResult(
+        task_id=uuid.uuid4().hex,
+        device_id=f"r{number}",
+        device=f"r{number}",
+        platform="cisco_ios",
+        group="lab",
+        status="success",
+        initiated_at=now,
+        started_at=now,
+        worker="worker@here",
+        artifacts=(artifact,),
+    )
+
+
+def _fill(stream: Redis, results: int, *, size_kb: float, devices: int = 0) -> None:
+    stream.flushdb()
+    for number in range(results):
+        of = number % (devices or results)
+        fields: Any = dict(encode(_result(of, running_config(f"r{of}", size_kb))))
+        stream.xadd(STREAM, fields)
+
+
+@contextmanager
+def _consuming(folder: Path, redis_url: str, database_url: str) -> Iterator[Store]:
+    vault = Installation(
+        folder,
+        "amqp://nobody.invalid//",
+        redis_url,
+        database_url,
+        settings_text='[metrics]\nlisten = ""\n',
+        environ={"DEVICEVAULT_VAULT__ORIGINALS": "plain"},
+    )
+    with vault.running(groups=()), open_store(database_url) as store:
+        yield store
+
+
+def _rate(folder: Path, redis_url: str, database_url: str, stream: Redis, results: int) -> float:
+    """Results per second, from the consumer's being ready to the last acknowledgement."""
+    with _consuming(folder, redis_url, database_url):
+        began = time.monotonic()
+        wait_until(lambda: _is_done(stream), WITHIN_S, or_say=lambda: "the stream is not read to its end")
+        return results / (time.monotonic() - began)
+
+
+def _is_done(stream: Redis) -> bool:
+    group: Any = stream.xinfo_groups(STREAM)[0]
+    return bool(group["pending"] == 0 and group["lag"] == 0)
+
+
+def _latencies_ms(folder: Path, redis_url: str, database_url: str, count: int) -> list[float]:
+    stream = Redis.from_url(redis_url)
+    stream.flushdb()
+    found = []
+    with _consuming(folder / "light", redis_url, database_url) as store:
+        for number in range(count):
+            result = _result(number, running_config(f"r{number}", 100))
+            fields: Any = dict(encode(result))
+            began = time.monotonic()
+            stream.xadd(STREAM, fields)
+            while not _is_stored(store, result.task_id):
+                time.sleep(LOOK_S)
+            found.append(1000 * (time.monotonic() - began))
+    return found
+
+
+def _is_stored(store: Store, task_id: str) -> bool:
+    with store.reading() as session:
+        query = select(func.count()).where(DeviceBackupResult.task_id == task_id)
+        return bool(session.scalar(query))
+
+
+def _inserted_s(url: str, copy_url: str) -> float:
+    """Seconds it takes to insert the rows of one database into another that is empty."""
+    with open_store(url) as store, store.reading() as session:
+        rows: list[tuple[type[Base], list[dict[str, Any]]]] = [
+            (table, [dict(row) for row in session.execute(select(table.__table__)).mappings()]) for table in TABLES
+        ]
+    with open_store(copy_url, migrate=True) as copy:
+        began = time.monotonic()
+        for table, values in rows:
+            for start in range(0, len(values), AT_ONCE):
+                with copy.engine.begin() as connection:
+                    connection.execute(insert(table.__table__), values[start : start + AT_ONCE])  # type: ignore[arg-type]
+        return time.monotonic() - began
