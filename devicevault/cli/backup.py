@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from devicevault.cli.clock import local_time
 from devicevault.cli.console import console, errors, print_json, say
 from devicevault.errors import UsageError
 from devicevault.settings import Settings
+
+if TYPE_CHECKING:
+    from devicevault.vaultcopy.archive import Manifest
 
 PASSPHRASE_FILE = click.option(
     "--passphrase-file", type=click.Path(path_type=Path), metavar="FILE", help="Its first line is the passphrase."
@@ -45,7 +49,7 @@ def backup(settings: Settings, file: Path, with_keys: bool, passphrase_file: Pat
     if as_json:
         print_json({"file": file, "bytes": file.stat().st_size, **made.model_dump(mode="json")})
         return
-    say(console(), f"{file}: {made.devices} devices in {made.revisions} revisions, {_size(file.stat().st_size)}")
+    say(console(), f"{file}: {_what_is_in(made)}, {_size(file.stat().st_size)}")
     if not with_keys and settings.vault.originals == "sealed":
         say(errors(), f"It has no keys: originals can be opened only with your copy of {settings.vault.private_key}.")
 
@@ -83,8 +87,7 @@ def restore(
         print_json({"database": done.database, "written": done.written, "kept": done.kept, **manifest.model_dump()})
         return
     out = console()
-    told = f"{manifest.devices} devices in {manifest.revisions} revisions, as of {local_time(manifest.created_at)}"
-    say(out, f"{done.database}: {told}")
+    say(out, f"{done.database}: {_what_is_in(manifest)}, as of {local_time(manifest.created_at)}")
     for path in done.written:
         say(out, f"written: {path}")
     for path in done.kept:
@@ -93,6 +96,11 @@ def restore(
         say(errors(), "No keys were restored: put your copy of vault.key and its companions in their places.")
     say(out, f"Next: systemctl enable --now devicevault-consumer {_of_groups(done.groups)}")
     say(out, "      devicevault doctor")
+
+
+def _what_is_in(manifest: Manifest) -> str:
+    counts = ((manifest.devices, "device"), (manifest.revisions, "revision"))
+    return " in ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counts)
 
 
 def _of_groups(groups: Sequence[str]) -> str:
