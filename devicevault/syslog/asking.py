@@ -21,6 +21,7 @@ from devicevault.store import Store, open_store
 from devicevault.store.runs import devices_asked_for
 from devicevault.syslog.quiet import Change, QuietPeriods
 from devicevault.syslog.senders import Senders
+from devicevault.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -137,9 +138,9 @@ class Asker:
         self.asked += len(devices) - len(run.not_taken)
         for device in devices:
             logger.info(
-                "%s: asked for, since it told of changes (%d messages)",
+                "%s: asked for, since it told of changes (%s)",
                 device.name,
-                due[device.device_id].messages,
+                counted(due[device.device_id].messages, "message"),
                 extra={"device": device.name, "group": device.group, "run_id": run.run_id},
             )
         if run.not_taken:

@@ -91,7 +91,7 @@ def test_a_message_wakes_the_listener_and_ends_as_a_stored_result(started: Machi
     started.wait_until(lambda: succeeded(started) == before + 2, 90, "the next change was collected")
     assert [run["asked_by"] for run in runs(started, "syslog")] == ["change", "change"]
     assert started.property(SERVICE, "StatusText").startswith("listening at udp [::]:514, tcp [::]:514: 1 devices")
-    assert f"{DEVICE}: asked for, since it told of changes (1 messages)" in started.journal(f"DEVICE={DEVICE}")
+    assert f"{DEVICE}: asked for, since it told of changes (1 message)" in started.journal(f"DEVICE={DEVICE}")
     findings = json.loads(started.try_run("devicevault", "doctor", "--json").stdout)
     assert [finding["text"] for finding in findings if finding["check"] == "syslog"] == [
         "listening for devices that tell of changes"
