@@ -104,7 +104,11 @@ def resolve(target: Target, timeout_s: float, limit: Limit) -> Sequence[tuple[An
         limit.check()
     if answer:
         return answer[0]
-    problem = f"has no address ({trouble[0]})" if trouble else f"was not looked up within {timeout_s:g} s"
+    problem = (
+        f"has no address ({getattr(trouble[0], 'strerror', '') or trouble[0]})"
+        if trouble
+        else f"was not looked up within {timeout_s:g} s"
+    )
     raise DeviceUnreachable(
         f"the host name {target.address!r} {problem}", "check the name, or the name servers of the worker's host"
     )

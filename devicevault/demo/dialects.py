@@ -277,7 +277,7 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
     ),
     "hp_comware": Dialect(
         prompt="<{name}>",
-        motd="\n" + "*" * 78 + "\n* Copyright (c) 2004-2022 New H3C Technologies Co., Ltd. All rights reserved.*\n"
+        motd="\n" + "*" * 78 + "\n* Copyright (c) 2010-2022 Hewlett Packard Enterprise Development LP            *\n"
         "* Without the owner's prior written consent,                                 *\n" + "*" * 78 + "\n\n",
         show=r"dis(play)? cur(rent-configuration)?",
         startup=r"dis(play)? saved(-configuration)?",
@@ -288,9 +288,9 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         erase="\x1b[16D" + " " * 16 + "\x1b[16D",
         leave=r"quit|exit",
         answers={
-            r"dis(play)? ver(sion)?": "H3C Comware Software, Version 7.1.070, Release 3507P02\n"
-            "Copyright (c) 2004-2022 New H3C Technologies Co., Ltd. All rights reserved.\n"
-            "H3C S5130S-48G uptime is 20 weeks, 1 day, 3 hours, 7 minutes\n",
+            r"dis(play)? ver(sion)?": "HPE Comware Software, Version 7.1.070, Release 3507P02\n"
+            "Copyright (c) 2010-2022 Hewlett Packard Enterprise Development LP\n"
+            "HPE 5130 48G PoE+ 4SFP+ EI Switch uptime is 20 weeks, 1 day, 3 hours, 7 minutes\n",
             r"display device manuinfo": "Slot 1 CPU 0:\n DEVICE_NAME          : S5130S-48G\n"
             " DEVICE_SERIAL_NUMBER : 219801A00000000\n",
         },

@@ -43,7 +43,7 @@ def load_inventory(
     was never read gives no answer.
     """
     path = settings.inventory.path
-    if _is_columns(settings):
+    if is_columns(settings):
         drafts, faults = read_columns(path, settings.inventory, platforms, credentials, settings.jumps)
         tables = None
     else:
@@ -55,7 +55,7 @@ def load_inventory(
     states: list[SourceState] = []
     if tables is not None and tables.sources:
         drafts, states = _with_sources(tables, settings, credentials, fresh=fresh, accept=accept)
-    return Inventory(path, (_device(draft, settings) for draft in drafts), states)
+    return Inventory(path, (device_of(draft, settings) for draft in drafts), states)
 
 
 def _with_sources(
@@ -89,7 +89,7 @@ def _with_sources(
     return sourced.drafts, states
 
 
-def _is_columns(settings: Settings) -> bool:
+def is_columns(settings: Settings) -> bool:
     if settings.inventory.format == "auto":
         return settings.inventory.path.suffix.lower() != ".toml"
     return settings.inventory.format == "csv"
@@ -157,7 +157,7 @@ def _fallback_credential(group: str | None, settings: Settings) -> str:
     return (of_group.credential if of_group else "") or DEFAULT_CREDENTIAL
 
 
-def _device(draft: Draft, settings: Settings) -> Device:
+def device_of(draft: Draft, settings: Settings) -> Device:
     values = draft.values
     group = values.get("group", names.DEFAULT_GROUP)
     return Device(

@@ -32,6 +32,8 @@ from tests.playing import PlayedDevice
 FOLDER = Path(__file__).parents[1] / "platforms"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.toml"))
 CUTS = 20
+#: One and the same device, read in two ways.
+TIED = ["nvidia_nvue", "nvidia_nvue_yaml"]
 
 
 @cache
@@ -105,7 +107,7 @@ def test_a_device_of_this_kind_is_told_from_all_others(name: str) -> None:
     guesses = detect(open_session, PLATFORMS).guesses
     best = [guess.platform for guess in guesses if guess.weight == guesses[0].weight]
     assert player.page.name in best, "say `recognise`, or give it to the page that is taken instead"
-    assert len(best) <= 3, "too many pages fit as well; say `recognise`"
+    assert len(best) == 1 or best == TIED, "another page fits as well; say `recognise` in both"
 
 
 def prove(name: str, printed: str, whole: Normalised) -> Normalised:
