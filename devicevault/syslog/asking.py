@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
@@ -82,7 +83,7 @@ class Asker:
         left = self._periods.take_all()
         if left and not self._ask(left, self._dispatch_all):
             told = ", ".join(device.name for device in self._devices(left)[:NAMES])
-            logger.warning("%d changed devices were not asked for, and are forgotten: %s", len(left), told)
+            logger.warning("not asked for, and forgotten: %s: %s", counted(len(left), "changed device"), told)
 
     def _run(self) -> None:
         while not self._ended.wait(LOOK_S):
@@ -100,7 +101,7 @@ class Asker:
         except DeviceVaultError as error:
             trouble = str(error)
         except Exception:
-            logger.exception("%d changed devices can't be asked for", len(due))
+            logger.exception("%s can't be asked for", counted(len(due), "changed device"))
             trouble = "the journal tells why nothing can be asked for"
         if trouble:
             self._periods.put(due)
@@ -108,8 +109,10 @@ class Asker:
             self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
         else:
             self._pause_s = FIRST_PAUSE_S
-        if trouble != self.trouble:
-            logger.warning("%s; trying again", trouble) if trouble else logger.info("devices can be asked for again")
+        if trouble and trouble != self.trouble:
+            logger.warning("changed devices can't be asked for: %s", trouble)
+        elif self.trouble and not trouble:
+            logger.info("changed devices can be asked for again")
         self.trouble = trouble
         return not trouble
 
@@ -143,9 +146,9 @@ class Asker:
                 counted(due[device.device_id].messages, "message"),
                 extra={"device": device.name, "group": device.group, "run_id": run.run_id},
             )
-        if run.not_taken:
-            # Their rows say so; which of them it were does not matter, one collection more does no harm.
-            self._periods.put(due)
+        for reason, count in Counter(run.not_taken.values()).items():
+            # Their rows say so too; asked for again and again, there would be ever more of them.
+            logger.warning("%s not asked for: %s", counted(count, "changed device"), reason)
 
     def _devices(self, due: Mapping[str, Change]) -> list[Device]:
         """Those of them that the inventory still knows."""

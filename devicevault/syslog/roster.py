@@ -68,21 +68,31 @@ class Roster:
 
     def _run(self) -> None:
         while not self._ended:
-            self._resolved = resolve(self._inventory, self._resolved)
-            self._tell(self._inventory, self._platforms)
-            missing = {name for name, addresses in self._resolved.items() if not addresses}
-            for name in sorted(missing - self._missing):
-                logger.warning("%s can't be looked up: what it sends is not recognised", name)
-            self._missing = missing
+            self._look_up()
             self._looked_up.set()
             if self._wake.wait(ANEW_S):
                 self._wake.clear()
                 continue
-            try:
-                self.load(self._settings)
-                trouble = ""
-            except ConfigurationError as error:
-                trouble = str(error.faults[0])
+            trouble = self._read_anew()
             if trouble and trouble != self.trouble:
                 logger.warning("the inventory as it was stays in force: %s", trouble)
             self.trouble = trouble
+
+    def _look_up(self) -> None:
+        self._resolved = resolve(self._inventory, self._resolved)
+        self._tell(self._inventory, self._platforms)
+        missing = {name for name, addresses in self._resolved.items() if not addresses}
+        for name in sorted(missing - self._missing):
+            logger.warning("%s can't be looked up: what it sends is not recognised", name)
+        self._missing = missing
+
+    def _read_anew(self) -> str:
+        """Why that failed; empty when it did not."""
+        try:
+            self.load(self._settings)
+        except ConfigurationError as error:
+            return str(error.faults[0])
+        except Exception:
+            logger.exception("the inventory can't be read anew")
+            return "the journal tells why the inventory can't be read anew"
+        return ""
