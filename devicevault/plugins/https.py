@@ -8,29 +8,20 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
-from typing import Any, Final, Literal, TypeVar
+from dataclasses import replace
+from http.client import HTTPResponse
+from typing import Any, Final, Literal
 
 import devicevault
 from devicevault.credentials import Credential
-from devicevault.errors import (
-    AuthenticationFailed,
-    CommandRefused,
-    CommandRejected,
-    CredentialUnusable,
-    DeviceUnreachable,
-    OutputTruncated,
-    PluginUnusable,
-)
+from devicevault.errors import CommandRejected, CredentialUnusable, PluginUnusable
 from devicevault.plugins.digest import answer_to
+from devicevault.plugins.http_exchange import Call, exchange, judge, read
 from devicevault.plugins.protocol import Device, Fetched, Read
 from devicevault.plugins.told import TlsTold, complaints
 
-T = TypeVar("T")
-
-CHUNK_BYTES: Final = 65536
 #: Paths at which a POST only reads. FortiOS: its backup answers to nothing else since 7.0.
 READING_POSTS: Final = ("/api/v2/monitor/system/config/backup",)
 #: Words in a path or query that do more than read, in the APIs known here and in those like them.
@@ -136,55 +127,22 @@ def _fetch(device: Device, told: HttpsTold, headers: Mapping[str, str], ask: str
     if found is None:
         raise CommandRejected(f"{ask!r} {_problem(ask)}", "correct ask in the page")
     method, target = found.groups(default="GET")
+    call = Call(method, target, headers, is_plain=told.scheme == "http")
     if told.authorization == "digest":
-        challenges = _exchange(device, told, headers, method, target, lambda answer: _challenges(device, told, answer))
-        headers = {**headers, "Authorization": _digest(device, challenges, method, target)}
+        challenges = exchange(device, call, lambda answer: _challenges(device, told, call, answer))
+        authorization = {"Authorization": _digest(device, challenges, method, target)}
+        call = replace(call, headers={**headers, **authorization})
 
     def take(answer: HTTPResponse) -> Fetched:
-        _judge(device, told, answer, f"{method} {target}")
-        return _read(device, answer, target)
+        judge(device, call, answer, told.refused)
+        return read(device, call, answer)
 
-    return _exchange(device, told, headers, method, target, take)
-
-
-def _exchange(
-    device: Device,
-    told: HttpsTold,
-    headers: Mapping[str, str],
-    method: str,
-    target: str,
-    take: Callable[[HTTPResponse], T],
-) -> T:
-    """What ``take`` makes of the answer to this request, on a connection of its own."""
-    # http.client would look up and connect by itself: this one is connected already.
-    connection = HTTPConnection(device.address, device.port)
-    connection.auto_open = 0
-    if told.scheme == "http":
-        connection.sock = device.connect()
-        connection.sock.settimeout(None)
-    else:
-        connection.sock = device.tls()
-    try:
-        device.doing(f"waiting for the answer to {method} {target}")
-        connection.request(method, target, headers=dict(headers))
-        return take(connection.getresponse())
-    except IncompleteRead as error:
-        raise OutputTruncated(
-            f"the answer to {target} stopped after {len(error.partial)} bytes of its last part", "try again"
-        ) from None
-    except HTTPException as error:
-        # Its text is what the device sent.
-        raise DeviceUnreachable(
-            f"{device.address} port {device.port} does not speak HTTP as it should ({type(error).__name__})",
-            "check that the API listens on this port",
-        ) from None
-    finally:
-        connection.close()
+    return exchange(device, call, take)
 
 
-def _challenges(device: Device, told: HttpsTold, answer: HTTPResponse) -> Sequence[str]:
+def _challenges(device: Device, told: HttpsTold, call: Call, answer: HTTPResponse) -> Sequence[str]:
     if answer.status != 401:
-        _judge(device, told, answer, "a request without a password")
+        judge(device, call, answer, told.refused)
     return answer.headers.get_all("WWW-Authenticate", [])
 
 
@@ -197,46 +155,3 @@ def _digest(device: Device, challenges: Sequence[str], method: str, target: str)
             f"{device.address} port {device.port} does not ask for a digest with MD5 or SHA-256",
             "check that the platform fits the device",
         ) from None
-
-
-def _judge(device: Device, told: HttpsTold, answer: HTTPResponse, request: str) -> None:
-    """Raises what a status means, unless it is 200."""
-    status, credential = answer.status, device.credential
-    said = f"{device.address} port {device.port} answers {status} {_printable(answer.reason)} to {request}"
-    if status in told.refused:
-        raise AuthenticationFailed(
-            f"{said}: it refuses credential {credential.name!r}",
-            "check the token in the worker's credentials file, and from where the device lets it be used",
-        )
-    if status == 403:
-        raise CommandRefused(said, f"give the account of credential {credential.name!r} the right to read it")
-    if status == 429 or status >= 500:
-        raise DeviceUnreachable(said, "see whether the device is overloaded; it is tried again")
-    if status != 200:
-        raise CommandRejected(said, "check that the platform fits the device and its release")
-
-
-def _read(device: Device, answer: HTTPResponse, target: str) -> Fetched:
-    if answer.getheader("Content-Encoding", "identity") != "identity":
-        raise CommandRejected(f"the answer to {target} is compressed, which was not asked for")
-    body = bytearray()
-    device.doing(f"reading the answer to {target}")
-    while piece := answer.read(CHUNK_BYTES):
-        body += piece
-        device.check_size(len(body))
-        device.doing(f"reading the answer to {target}, {len(body)} bytes so far")
-    device.doing(f"reading the answer to {target}")
-    if answer.chunked:
-        return Fetched(bytes(body), f"{len(body)} bytes, the last chunk came")
-    length = answer.getheader("Content-Length", "")
-    if not length:
-        return Fetched(bytes(body))
-    if not length.isdecimal() or len(body) != int(length):
-        raise OutputTruncated(
-            f"the answer to {target} has {len(body)} bytes, and the device told {_printable(length)}", "try again"
-        )
-    return Fetched(bytes(body), f"{length} bytes, as the device told")
-
-
-def _printable(text: str) -> str:
-    return "".join(sign for sign in text if sign.isprintable())[:60]
