@@ -147,7 +147,7 @@ def _revisions(session: Session, name: str | None, artifact: str, older: int | N
     from devicevault.store.reader import find_device, main_artifact
 
     device = find_device(session, str(name))
-    before, after = _pair(session, device, artifact or main_artifact(session, device), older, newer)
+    before, after = _pair(session, device, artifact or main_artifact(device), older, newer)
     known = {"from": _known(before), "to": _known(after)}
     if before is None:
         only = f"{after.device} has one revision only, found {local_time(after.collected_at)}"
@@ -170,7 +170,7 @@ def _unsaved(session: Session, name: str | None) -> Sides:
 
     device = find_device(session, str(name))
     before = revision(session, device, artifact="startup")
-    after = revision(session, device, artifact=main_artifact(session, device))
+    after = revision(session, device, artifact=main_artifact(device))
     known = {"from": _known(before), "to": _known(after)}
     nothing = f"{after.device} starts with what it runs"
     return Sides(before.text, after.text, _heading(before), _heading(after), nothing, known)
@@ -203,11 +203,12 @@ def _pair(
     session: Session, device: Device, artifact: str, older: int | None, newer: int | None
 ) -> tuple[Revision | None, Revision]:
     """The two revisions to compare; no older one where there is only the first."""
-    from devicevault.store.reader import revision
+    from devicevault.store.reader import revision, revision_before
 
     after = revision(session, device, artifact=artifact, number=newer)
-    number = older or after.number - 1
-    return (revision(session, device, artifact=artifact, number=number) if number else None), after
+    if older:
+        return revision(session, device, artifact=artifact, number=older), after
+    return revision_before(session, device, artifact=artifact, number=after.number), after
 
 
 def _why_nothing_shows(before: Revision, after: Revision) -> str:

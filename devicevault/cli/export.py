@@ -49,6 +49,7 @@ class File(NamedTuple):
 @click.option("--at", type=Moment(whole_day=True), metavar="DATE", help="As it was then: 2026-05-04, or 7d ago.")
 @click.option("--originals", is_flag=True, help="What devices really sent, sealed as it is kept.")
 @click.option("--open", "is_opened", is_flag=True, help="What devices really sent, opened with vault.key: as root.")
+@click.option("--archived", is_flag=True, help="Also devices that left the inventory and were archived.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
 def export(
@@ -60,6 +61,7 @@ def export(
     at: datetime | None,
     originals: bool,
     is_opened: bool,
+    archived: bool,
     as_json: bool,
 ) -> None:
     """Write the newest configuration of every device into DIR, as GROUP/DEVICE.cfg, or those of some devices.
@@ -75,8 +77,8 @@ def export(
     written: list[dict[str, object]] = []
     with open_store(settings.database_url) as store:
         with store.reading() as session:
-            ids = [find_device(session, name).device_id for name in devices]
-            found = states(session, Chosen(ids, groups, platforms), at=at)
+            ids = [find_device(session, name, archived=archived).device_id for name in devices]
+            found = states(session, Chosen(ids, groups, platforms, archived=archived), at=at)
         if originals or is_opened:
             files = _originals(settings, store, found, is_opened=is_opened)
         else:

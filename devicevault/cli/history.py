@@ -33,15 +33,16 @@ RUN_CHARACTERS: Final = 8
     help="How many of each, newest first.",
 )
 @click.option("--log", "with_log", is_flag=True, help="Also the steps of the newest collection, one by one.")
+@click.option("--archived", is_flag=True, help="Also of a device that left the inventory and was archived.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
-def history(settings: Settings, device: str, limit: int, with_log: bool, as_json: bool) -> None:
+def history(settings: Settings, device: str, limit: int, with_log: bool, archived: bool, as_json: bool) -> None:
     """A device's revisions (one for each change) and collections, newest first."""
     from devicevault.store import open_store
     from devicevault.store.reader import device_results, device_revisions, find_device, result_log
 
     with open_store(settings.database_url) as store, store.reading() as session:
-        found = find_device(session, device)
+        found = find_device(session, device, archived=archived)
         results = device_results(session, found, limit=limit)
         revisions = device_revisions(session, found, limit=limit)
         steps = result_log(session, results[0].task_id) if results and with_log else []

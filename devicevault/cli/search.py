@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--originals", is_flag=True, help="What devices really sent, secrets and all; opened with vault.key, as root."
 )
+@click.option("--archived", is_flag=True, help="Also devices that left the inventory and were archived.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
 def search(
@@ -56,6 +57,7 @@ def search(
     ignore_case: bool,
     fixed: bool,
     originals: bool,
+    archived: bool,
     as_json: bool,
 ) -> None:
     """Tell the lines that match a regular expression, as DEVICE:LINE:TEXT; the exit code is 1 when none does.
@@ -71,7 +73,7 @@ def search(
     matcher = Matcher.compile(wanted, ignore_case=ignore_case, fixed=fixed or (originals and pattern is None))
     with open_store(settings.database_url) as store:
         with store.reading() as session:
-            chosen = Chosen(devices, groups, platforms)
+            chosen = Chosen(devices, groups, platforms, archived=archived)
             found = states(session, chosen, at=at, every_revision=every_revision)
         if originals:
             from devicevault.cli.originals import search_originals

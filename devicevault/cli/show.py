@@ -34,6 +34,7 @@ from devicevault.settings import Settings
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it there, for you alone.")
 @click.option("--suspect", is_flag=True, help="The suspect one that is held until it is accepted.")
+@click.option("--archived", is_flag=True, help="Also of a device that left the inventory and was archived.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
 def show(
@@ -45,6 +46,7 @@ def show(
     is_original: bool,
     output: Path | None,
     suspect: bool,
+    archived: bool,
     as_json: bool,
 ) -> None:
     """A device's configuration as it was last read, volatile lines removed and secrets hidden.
@@ -56,31 +58,33 @@ def show(
     if suspect:
         if number or at or is_original:
             raise UsageError("--suspect is one text, not yet a revision", "leave --revision, --at and --original out")
-        _show_suspect(settings, device, artifact, output, as_json=as_json)
+        _show_suspect(settings, device, artifact, output, archived=archived, as_json=as_json)
         return
     if is_original:
         if as_json:
             raise UsageError("--original is bytes, not JSON", "leave --json out")
-        _show_original(settings, device, number, at, artifact, output)
+        _show_original(settings, device, number, at, artifact, output, archived=archived)
         return
     from devicevault.store import open_store
     from devicevault.store.reader import find_device, main_artifact, revision
 
     with open_store(settings.database_url) as store, store.reading() as session:
-        found = find_device(session, device)
-        wanted = revision(session, found, artifact=artifact or main_artifact(session, found), number=number, at=at)
+        found = find_device(session, device, archived=archived)
+        wanted = revision(session, found, artifact=artifact or main_artifact(found), number=number, at=at)
     if as_json:
         print_json(asdict(wanted))
     else:
         write_bytes(wanted.text.encode(), output)
 
 
-def _show_suspect(settings: Settings, device: str, artifact: str, output: Path | None, *, as_json: bool) -> None:
+def _show_suspect(
+    settings: Settings, device: str, artifact: str, output: Path | None, *, archived: bool, as_json: bool
+) -> None:
     from devicevault.store import open_store
     from devicevault.store.reader import find_device, held
 
     with open_store(settings.database_url) as store, store.reading() as session:
-        wanted = held(session, find_device(session, device), artifact=artifact)
+        wanted = held(session, find_device(session, device, archived=archived), artifact=artifact)
     if as_json:
         values = asdict(wanted)
         del values["sealed"]
@@ -90,7 +94,14 @@ def _show_suspect(settings: Settings, device: str, artifact: str, output: Path |
 
 
 def _show_original(
-    settings: Settings, device: str, number: int | None, at: datetime | None, artifact: str, output: Path | None
+    settings: Settings,
+    device: str,
+    number: int | None,
+    at: datetime | None,
+    artifact: str,
+    output: Path | None,
+    *,
+    archived: bool,
 ) -> None:
     from devicevault.cli.opening import opened
     from devicevault.collector.seal import Opener
@@ -99,8 +110,8 @@ def _show_original(
     from devicevault.store.reader import find_device, main_artifact, original
 
     with open_store(settings.database_url) as store, store.reading() as session:
-        found = find_device(session, device)
-        kept = original(session, found, artifact=artifact or main_artifact(session, found), number=number, at=at)
+        found = find_device(session, device, archived=archived)
+        kept = original(session, found, artifact=artifact or main_artifact(found), number=number, at=at)
     if output is None and sys.stdout.isatty() and not is_text(kept.media_type):
         raise UsageError(f"{kept.artifact} of {found.name} is a file, nothing for a terminal", "add -o FILE")
     what = f"{kept.artifact} revision {kept.revision} of {found.name}"

@@ -34,12 +34,20 @@ class Standing:
         return self.state.latest.status if self.state.latest else NEVER
 
     @property
+    def is_archived(self) -> bool:
+        """Whether it left the inventory for good; one that is back there is taken out at the next occasion."""
+        return self.state.archived_at is not None and not self.in_inventory
+
+    def is_of(self, names: Collection[str]) -> bool:
+        return self.state.device in names or self.state.device_id in names
+
+    @property
     def needs_a_look(self) -> bool:
         return self.status == NEVER or self.status in FAILED or self.state.suspect_at is not None
 
     def is_stale(self, age: timedelta, now: datetime) -> bool:
         """Whether a device that is to be backed up has no good backup younger than ``age``."""
-        if self.in_inventory is False:
+        if self.in_inventory is False or self.is_archived:
             return False
         good = self.state.last_success_at
         return good is None or good < now - age
@@ -83,12 +91,7 @@ def chosen(found: Sequence[Standing], names: Collection[str], groups: Collection
     for group in groups:
         if group not in in_use:
             raise UsageError(f"no device has the group {group!r}", f"there are: {', '.join(in_use) or 'none'}")
-    return [
-        one
-        for one in found
-        if (not names or one.state.device in names or one.state.device_id in names)
-        and (not groups or one.state.group in groups)
-    ]
+    return [one for one in found if (not names or one.is_of(names)) and (not groups or one.state.group in groups)]
 
 
 def readable_inventory(settings: Settings, otherwise: str) -> Inventory | None:

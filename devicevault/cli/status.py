@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     metavar="AGE",
     help="Only devices whose last good backup is older than AGE, such as 26h; the exit code is 1 when there is one.",
 )
+@click.option("--archived", is_flag=True, help="Also devices that left the inventory and were archived.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
 @pass_settings
 def status(
@@ -45,6 +46,7 @@ def status(
     groups: tuple[str, ...],
     failed: bool,
     age: timedelta | None,
+    archived: bool,
     as_json: bool,
 ) -> None:
     """How each device's last collection ended, and when it was last backed up."""
@@ -53,6 +55,8 @@ def status(
     states = known_states(settings)
     inventory = readable_inventory(settings, "devices never asked for are not shown")
     found = chosen(standings(states, inventory), devices, groups)
+    if not archived:
+        found = [one for one in found if not one.is_archived or one.is_of(devices)]
     if failed:
         found = [one for one in found if one.needs_a_look]
     if age is not None:
@@ -103,6 +107,8 @@ def _why(one: Standing) -> str:
         parts.append(f"{latest.error}: {problem}" if latest.error else problem)
     if one.state.suspect_at is not None and one.status != Status.SUSPECT:
         parts.append(f"a suspect configuration of {local_time(one.state.suspect_at)} is held")
-    if one.in_inventory is False:
+    if one.is_archived:
+        parts.append(f"archived {local_time(one.state.archived_at)}")
+    elif one.in_inventory is False:
         parts.append("not in the inventory, or not enabled")
     return "; ".join(filter(None, parts))

@@ -22,6 +22,7 @@ class Names:
     device_id: str
     group: str
     name: str
+    is_archived: bool = False
 
 
 class NewRevision(NamedTuple):
@@ -68,18 +69,23 @@ _SOME: Final = 1000
 
 def look_at_fleet(session: Session) -> Fleet:
     """What there is, without any text."""
-    devices = session.execute(select(Device.id, Device.device_id, Device.group, Device.name))
-    names = {pk: Names(device_id, group, name) for pk, device_id, group, name in devices}
+    devices = session.execute(
+        select(
+            Device.id,
+            Device.device_id,
+            Device.group,
+            Device.name,
+            Device.archived_at.is_not(None),
+            Device.main_artifact,
+        )
+    ).all()
+    names = {pk: Names(device_id, group, name, archived) for pk, device_id, group, name, archived, _ in devices}
     revision = DeviceRevision
-    query = select(revision.device_pk, revision.artifact, func.min(revision.id), func.max(revision.number)).group_by(
+    query = select(revision.device_pk, revision.artifact, func.max(revision.number)).group_by(
         revision.device_pk, revision.artifact
     )
-    heads: dict[File, int] = {}
-    first: dict[int, tuple[int, str]] = {}
-    for pk, artifact, first_id, number in session.execute(query):
-        heads[pk, artifact] = number
-        first[pk] = min(first.get(pk, (first_id, artifact)), (first_id, artifact))
-    return Fleet(names, {pk: artifact for pk, (_, artifact) in first.items()}, heads)
+    heads = {(pk, artifact): number for pk, artifact, number in session.execute(query)}
+    return Fleet(names, {row[0]: row[-1] for row in devices}, heads)
 
 
 def new_revisions(session: Session, fleet: Fleet, progress: Mapping[File, Place]) -> list[NewRevision]:

@@ -170,7 +170,7 @@ def fleet(
     suspect: Counter[str] = Counter()
     oldest: dict[str, float] = {}
     for device in known:
-        if enabled is not None and device.device_id not in enabled:
+        if device.is_archived if enabled is None else device.device_id not in enabled:
             continue
         group = group_label(enabled.pop(device.device_id).group if enabled is not None else device.group)
         devices[group] += 1

@@ -276,13 +276,43 @@ class ConsumerSettings(Table):
 
 
 class RetentionSettings(Table):
-    """What `devicevault prune` deletes; revisions and the newest original of each are never deleted."""
+    """What `devicevault prune` keeps, and for how long.
 
-    results_days: int = Field(
-        365, ge=0, description="Days the row of a collection that found no change is kept; 0 keeps it for ever."
+    Revisions: all of them, then the last of each day, week and month, each rule where the one before ends.
+    """
+
+    all_days: int = Field(
+        365, ge=0, le=36_500, description="Days every revision is kept after the next one was found; 0: for ever."
+    )
+    daily_days: int = Field(
+        365, ge=0, le=36_500, description="Days after that in which each day's last revision is kept; 0: for ever."
+    )
+    weekly_weeks: int = Field(
+        104, ge=0, le=5_200, description="Weeks after that in which each week's last one is kept; 0: for ever."
+    )
+    monthly_months: int = Field(
+        0, ge=0, le=1_200, description="Months after that in which each month's last one is kept; 0: for ever."
     )
     originals_days: int = Field(
-        0, ge=0, description="Days the original of an overtaken revision is kept; 0 keeps it for ever."
+        0,
+        ge=0,
+        le=36_500,
+        description="Days the original of an overtaken revision is kept, if the revision is; 0: as long as that.",
+    )
+    results_days: int = Field(
+        365, ge=0, le=36_500, description="Days the row of a collection that found no change is kept; 0: for ever."
+    )
+    logs_days: int = Field(
+        90, ge=0, le=36_500, description="Days the steps of a collection are kept; 0: as long as its row."
+    )
+    runs_days: int = Field(
+        365, ge=0, le=36_500, description="Days a run is kept whose collections are all gone; 0: for ever."
+    )
+    dead_letters_days: int = Field(
+        365, ge=0, le=36_500, description="Days a dead letter waits for somebody to decide; 0: for ever."
+    )
+    archive_after_days: int = Field(
+        30, ge=0, le=36_500, description="Days after which a device that left the inventory is archived; 0: never."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -9,8 +10,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from devicevault.messages import CollectRequest, CollectResult, Status
+from devicevault.store.archive import take_back
 from devicevault.store.models import Device, DeviceBackupResult
 from devicevault.store.rows import storable
+
+logger = logging.getLogger(__name__)
 
 
 def new_device(message: CollectRequest | CollectResult, now: datetime) -> dict[str, object]:
@@ -29,6 +33,8 @@ def rename(device: Device, request: CollectRequest) -> None:
     device.name = request.device
     device.platform = request.platform
     device.group = request.group
+    if take_back(device):
+        logger.info("%s is back, and in the archive no more", device.name, extra={"device": device.name})
 
 
 def pin_host_key(device: Device, row: DeviceBackupResult) -> None:

@@ -201,6 +201,8 @@ def _create_file(path: Path) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         with contextlib.closing(sqlite3.connect(draft)) as connection:
+            # Pruning can give room back to the disk in small steps; later on this would take a whole VACUUM.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             connection.execute("PRAGMA journal_mode = WAL")
         draft.chmod(FILE_MODE)
         if os.geteuid() == 0:

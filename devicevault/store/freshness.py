@@ -22,6 +22,7 @@ class Freshness:
     #: When the last good configuration was read.
     last_success_at: datetime | None
     is_suspect: bool
+    is_archived: bool
 
 
 def freshness(session: Session) -> list[Freshness]:
@@ -32,6 +33,7 @@ def freshness(session: Session) -> list[Freshness]:
         Device.first_seen_at,
         func.coalesce(DeviceBackupResult.started_at, DeviceBackupResult.requested_at),
         exists().where(HeldArtifact.device_pk == Device.id),
+        Device.archived_at.is_not(None),
     ).outerjoin(DeviceBackupResult, DeviceBackupResult.id == Device.last_success_id)
     return [Freshness(*row) for row in session.execute(query)]
 

@@ -75,9 +75,9 @@ class Held:
     sealed: bytes = field(repr=False)
 
 
-def main_artifact(session: Session, device: Device) -> str:
+def main_artifact(device: Device) -> str:
     """The name of what is shown when nobody asks for another artifact: the one collected first."""
-    return next(iter(artifact_names(session, device)), "running")
+    return device.main_artifact or "running"
 
 
 def artifact_names(session: Session, device: Device) -> list[str]:
@@ -86,7 +86,7 @@ def artifact_names(session: Session, device: Device) -> list[str]:
         select(DeviceRevision.artifact)
         .where(DeviceRevision.device_pk == device.id)
         .group_by(DeviceRevision.artifact)
-        .order_by(func.min(DeviceRevision.id))
+        .order_by(DeviceRevision.artifact != device.main_artifact, func.min(DeviceRevision.id))
     )
     return list(session.scalars(query))
 
@@ -116,6 +116,21 @@ def revision(
     """
     row = _revision_row(session, device, artifact, number, at)
     return _revision(row, device, _runs(session, [row]).get(row.result_id), text_of(row.config))
+
+
+def revision_before(session: Session, device: Device, *, artifact: str, number: int) -> Revision | None:
+    """The newest revision that is kept from before this number, with its text."""
+    query = (
+        select(DeviceRevision)
+        .where(
+            DeviceRevision.device_pk == device.id, DeviceRevision.artifact == artifact, DeviceRevision.number < number
+        )
+        .order_by(DeviceRevision.number.desc())
+        .options(joinedload(DeviceRevision.config))
+        .limit(1)
+    )
+    row = session.scalars(query).first()
+    return _revision(row, device, _runs(session, [row]).get(row.result_id), text_of(row.config)) if row else None
 
 
 def original(

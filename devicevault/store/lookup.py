@@ -13,18 +13,21 @@ from devicevault.store.models import Device
 from devicevault.store.rows import chunks
 
 
-def find_device(session: Session, name: str) -> Device:
-    """The device of this name or ``device_id``; of two with one name, the one asked for last.
+def find_device(session: Session, name: str, *, archived: bool = True) -> Device:
+    """The device of this name or ``device_id``; of two with one name, the one not archived, or asked for last.
 
-    Raises :class:`~devicevault.errors.UsageError` naming the nearest.
+    Raises :class:`~devicevault.errors.UsageError` naming the nearest, or for an archived one without ``archived``.
     """
-    newest_first = Device.latest_result_id.desc().nulls_last()
-    device = session.scalars(select(Device).where(Device.name == name).order_by(newest_first)).first()
+    in_order = (Device.archived_at.desc().nulls_first(), Device.latest_result_id.desc().nulls_last())
+    device = session.scalars(select(Device).where(Device.name == name).order_by(*in_order)).first()
     if device is None:
         device = session.scalars(select(Device).where(Device.device_id == name)).first()
     if device is None:
         hint = did_you_mean(name, session.scalars(select(Device.name)))
         raise UsageError(f"no collection of a device {name!r} was ever asked for", hint or "see: devicevault status")
+    if device.archived_at is not None and not archived:
+        when = device.archived_at.astimezone().date()
+        raise UsageError(f"{device.name} left the inventory and was archived on {when}", "add --archived to see it")
     return device
 
 

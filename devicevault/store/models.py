@@ -110,6 +110,11 @@ class Device(Base):
     #: of 10,000 devices reads them; without foreign keys, which would close a circle between two tables.
     latest_result_id: Mapped[int | None]
     last_success_id: Mapped[int | None]
+    #: What is shown of it when nobody asks for another artifact: the one collected first.
+    main_artifact: Mapped[str] = mapped_column(default="", server_default="")
+    #: Since when the inventory has it no more, as far as ``devicevault prune`` saw; and when it was archived for that.
+    absent_since: Mapped[datetime | None]
+    archived_at: Mapped[datetime | None]
 
 
 class DeviceBackupResult(Base):

@@ -12,6 +12,7 @@ from devicevault.store.history import (
     main_artifact,
     original,
     revision,
+    revision_before,
     suspect_devices,
 )
 from devicevault.store.lookup import find_device, pinned_host_keys
@@ -42,6 +43,7 @@ __all__ = [
     "pinned_host_keys",
     "result_log",
     "revision",
+    "revision_before",
     "run_progress",
     "run_results",
     "suspect_devices",

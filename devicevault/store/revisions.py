@@ -51,6 +51,7 @@ def record_artifacts(
     changes: list[Change] = []
     described: list[dict[str, Any]] = []
     for artifact in artifacts:
+        device.main_artifact = device.main_artifact or storable(artifact.name)
         latest = latest_revision(session, device, storable(artifact.name))
         if latest is not None and read_at < latest.confirmed_at:
             # It was overtaken on its way here: keep the text, but do not present it as the newest state.
@@ -152,6 +153,8 @@ def _told_author(session: Session, device: Device, row: DeviceBackupResult) -> t
 def config_of(session: Session, artifact: Artifact) -> DeviceConfig:
     """The row of this text, made when no device had it before."""
     query = select(DeviceConfig).where(DeviceConfig.digest == artifact.digest).options(defer(DeviceConfig.compressed))
+    # Held until the revision stands: pruning would take a text that nothing else has.
+    query = query.with_for_update(read=True, key_share=True)
     known = session.scalars(query).first()
     if known is not None:
         return known

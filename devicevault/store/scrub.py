@@ -34,6 +34,7 @@ NAMES: Final = frozenset(
         "platform",
         "worker",
         "artifact",
+        "main_artifact",
         "status",
         "kind",
         "asked_by",

@@ -56,6 +56,8 @@ class DeviceState:
     failures: int
     #: When the suspect configuration was read that is held until it is accepted.
     suspect_at: datetime | None
+    #: When it was archived, having left the inventory.
+    archived_at: datetime | None = None
 
 
 def device_states(
@@ -89,6 +91,7 @@ def device_states(
             last_success_at=last_success_at,
             failures=failures.get(device.id, 0),
             suspect_at=suspects.get(device.id),
+            archived_at=device.archived_at,
         )
         for device, row, last_success_at in session.execute(query)
         if wanted is None or device.device_id in wanted

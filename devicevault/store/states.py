@@ -19,6 +19,8 @@ class Chosen:
     devices: Collection[str] = ()
     groups: Collection[str] = ()
     platforms: Collection[str] = ()
+    #: Also those that were archived.
+    archived: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,6 @@ def states(
 
     Sorted by device and artifact, the main one first, then from old to new.
     """
-    first = (
-        select(DeviceRevision.device_pk, func.min(DeviceRevision.id).label("id"))
-        .group_by(DeviceRevision.device_pk)
-        .subquery()
-    )
-    main = select(DeviceRevision.device_pk, DeviceRevision.artifact).join(first, first.c.id == DeviceRevision.id)
-    main_of = main.subquery()
     query = (
         select(
             DeviceRevision.id,
@@ -72,7 +67,7 @@ def states(
             Device.group,
             Device.platform,
             DeviceRevision.artifact,
-            main_of.c.artifact == DeviceRevision.artifact,
+            DeviceRevision.artifact == Device.main_artifact,
             DeviceRevision.media_type,
             DeviceRevision.number,
             DeviceRevision.reason,
@@ -82,7 +77,6 @@ def states(
         )
         .join(Device, Device.id == DeviceRevision.device_pk)
         .join(DeviceConfig, DeviceConfig.id == DeviceRevision.config_id)
-        .join(main_of, main_of.c.device_pk == DeviceRevision.device_pk)
     )
     if at is not None:
         query = query.where(DeviceRevision.collected_at <= at)
@@ -119,4 +113,6 @@ def _narrowed(query: Select, chosen: Chosen) -> Select:  # type: ignore[type-arg
         query = query.where(Device.group.in_(chosen.groups))
     if chosen.platforms:
         query = query.where(Device.platform.in_(chosen.platforms))
+    if not chosen.archived:
+        query = query.where(Device.archived_at.is_(None))
     return query

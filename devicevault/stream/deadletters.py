@@ -104,6 +104,21 @@ class DeadLetters:
             raise _unknown(entry_id)
         return _text(new_id)
 
+    def expire(self, before: datetime, *, dry_run: bool = False) -> tuple[int, int]:
+        """Delete those set aside before a time, oldest first, or only count them: how many, and their bytes."""
+        start, end = "-", f"({int(before.timestamp() * 1000)}-0"
+        count = size = 0
+        while True:
+            with unavailable(self.redis):
+                found: Any = self.redis.xrange(self.dead_stream, start, end, count=READ_AT_ONCE)
+                if found and not dry_run:
+                    self.redis.xdel(self.dead_stream, *(entry_id for entry_id, _ in found))
+            count += len(found)
+            size += sum(Entry(_text(entry_id), fields).size for entry_id, fields in found)
+            if len(found) < READ_AT_ONCE:
+                return count, size
+            start = f"({_text(found[-1][0])}"
+
     def drop(self, entry_id: str) -> None:
         """Delete an entry for good. Raises UsageError as :meth:`get` does."""
         with unavailable(self.redis):

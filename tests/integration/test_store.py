@@ -477,7 +477,7 @@ class TestHostileValues:
         write_results(store, [row])
         with store.reading() as session:
             device = reader.find_device(session, "bad\N{REPLACEMENT CHARACTER}name")
-            name = reader.main_artifact(session, device)
+            name = reader.main_artifact(device)
             assert reader.revision(session, device, artifact=name).text == "text with \0 in it\n"
 
     def test_an_error_of_the_database_shows_no_stored_value(self, store: Store) -> None:

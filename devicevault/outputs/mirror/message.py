@@ -18,6 +18,7 @@ _SUBJECTS: Final = {
     Reason.SECRET: "a hidden secret of {} changed",
     Reason.RULES: "{} shown by new rules",
     "moved": "{} moved",
+    "archived": "{} archived",
     "removed": "{} removed",
 }
 
@@ -28,7 +29,7 @@ class Told:
 
     device: str
     path: str
-    #: A :class:`Reason`, ``moved`` or ``removed``.
+    #: A :class:`Reason`, ``moved``, ``archived`` or ``removed``.
     kind: str
     number: int = 0
     added: int = 0
@@ -56,6 +57,8 @@ class Told:
                 return "a hidden secret changed"
             case Reason.RULES:
                 return f"the device is as it was, its rules are new: +{self.added} -{self.removed}"
+            case "archived":
+                return "archived: it left the inventory"
             case "removed":
                 return "removed: the vault knows the device no more"
         return ""

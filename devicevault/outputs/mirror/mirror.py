@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from devicevault.errors import ServiceUnavailable
 from devicevault.outputs.mirror.message import Told, message
-from devicevault.outputs.mirror.paths import media_type_of, path_for, path_key
+from devicevault.outputs.mirror.paths import ARCHIVE, media_type_of, path_for, path_key
 from devicevault.outputs.mirror.plan import Batch, batches, ready
 from devicevault.outputs.mirror.repository import AUTHOR, Commit, FileChange, Repository
 from devicevault.outputs.progress import MIRROR, File, Place, note_progress, note_success, progress_of, state_of
@@ -145,7 +145,7 @@ class _Work:
         for row in sorted(batch.revisions, key=lambda row: (row.device_name, row.id)):
             names = self._fleet.names[row.device_pk]
             if self._as_collected:
-                names = replace(names, group=row.group, name=row.device_name)
+                names = replace(names, group=row.group, name=row.device_name, is_archived=False)
             old = self.places[row.file].path if row.file in self.places else ""
             path = self._place(row.file, names, row.media_type, row.number)
             if old and old != path:
@@ -199,9 +199,10 @@ class _Work:
                 path = self._place(file, names, media_type_of(place.path), place.number)
                 if path == place.path:
                     continue
+                kind = "archived" if path.startswith(ARCHIVE) and not place.path.startswith(ARCHIVE) else "moved"
                 change = (
                     FileChange(path, old=place.path),
-                    Told(_plain(names.name), path, "moved", moved_from=place.path),
+                    Told(_plain(names.name), path, kind, moved_from=place.path),
                 )
             moved.setdefault(old_group, []).append(change)
         for group, changes in moved.items():
@@ -221,6 +222,7 @@ class _Work:
             is_main=artifact == self._fleet.main_artifacts.get(device_pk),
             current=current,
             is_taken=lambda path: self._taken.get(path_key(path), file) != file,
+            is_archived=names.is_archived,
         )
         if current and current != path:
             self._taken.pop(path_key(current), None)

@@ -16,6 +16,8 @@ from devicevault.outputs.filenames import ending_of, is_text
 
 #: Bytes of a name before its ending; file systems take 255 for the whole.
 NAME_MAX_BYTES: Final = 180
+#: Where the files of archived devices stand; no group's name begins like this.
+ARCHIVE: Final = "_archive/"
 #: What Windows takes for a device of its own, with any ending.
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -71,13 +73,15 @@ def path_for(
     is_main: bool,
     current: str,
     is_taken: Callable[[str], bool],
+    is_archived: bool = False,
 ) -> str:
     """``GROUP/DEVICE.cfg``; an ``artifact`` that is not a device's main one stands before the ending.
 
+    The file of an archived device stands below :data:`ARCHIVE`.
     Where another file has that path, a digest of the ``device_id`` is added. A file keeps its ``current`` path as long
     as that is either of the two, so that no device moves because another one came or went.
     """
-    folder, stem = safe_name(group), safe_name(name)
+    folder, stem = ARCHIVE * is_archived + safe_name(group), safe_name(name)
     kind = ending_of(artifact, media_type)
     ending = kind if is_main else f".{safe_name(artifact.removesuffix(kind))}{kind}"
     if not is_text(media_type):

@@ -17,6 +17,9 @@ from devicevault.settings import NotifySettings
 #: A kind and its subject (a ``device_id``, a group, an output's name), to when it was told.
 Told = Mapping[tuple[str, str], datetime]
 
+#: Kept with what is told, and no notice: since when the inventory has a device that nobody asked for.
+NEVER_ASKED_FOR: Final = "never_asked_for"
+
 _OF_DEVICES: Final = (Kind.HOST_KEY, Kind.FAILING, Kind.STALE, Kind.SUSPECT)
 #: An output that failed once may have met a restart of the database.
 _OUTPUT_FAILURES: Final = 2
@@ -50,12 +53,23 @@ def device_transitions(
     gone = {subject for kind, subject in told if kind in _OF_DEVICES}
     for device in devices:
         gone.discard(device.device_id)
-        if wanted is not None and device.device_id not in wanted:
+        if device.is_archived if wanted is None else device.device_id not in wanted:
             gone.add(device.device_id)
             continue
         _one_device(device, told, settings, now, into)
     # A device nobody wants any more is neither well nor ill.
     into.closed += [(kind, subject) for kind, subject in told if kind in _OF_DEVICES and subject in gone]
+
+
+def never_asked_for_transitions(
+    wanted: Collection[str], known: Collection[str], told: Told, into: Transitions
+) -> dict[str, datetime | None]:
+    """The ``wanted`` devices that are not ``known``, with the time since when that was noted."""
+    noted = {subject: since for (kind, subject), since in told.items() if kind == NEVER_ASKED_FOR}
+    waiting = {device_id: noted.get(device_id) for device_id in wanted if device_id not in known}
+    into.opened += [(NEVER_ASKED_FOR, device_id) for device_id, since in waiting.items() if since is None]
+    into.closed += [(NEVER_ASKED_FOR, device_id) for device_id in noted if device_id not in waiting]
+    return waiting
 
 
 def _one_device(device: DeviceFacts, told: Told, settings: NotifySettings, now: datetime, into: Transitions) -> None:
@@ -87,9 +101,16 @@ def _present(device: DeviceFacts, before: Collection[Kind], settings: NotifySett
         found[Kind.FAILING] = f"{device.failures} failures in a row; {device.message}".rstrip("; ")
     good_at = device.last_success_at or device.first_seen_at
     if settings.stale_s and now - good_at > timedelta(seconds=settings.stale_s):
-        last = f"the last good backup is of {good_at:%Y-%m-%d %H:%M} UTC" if device.last_success_at else "it has none"
-        found[Kind.STALE] = f"{last}; see: devicevault history {device.name}"
+        found[Kind.STALE] = _why_stale(device)
     return found
+
+
+def _why_stale(device: DeviceFacts) -> str:
+    if not device.status:
+        return f"it was never asked for; run: devicevault collect {device.name}"
+    good_at = device.last_success_at
+    last = f"the last good backup is of {good_at:%Y-%m-%d %H:%M} UTC" if good_at else "it has none"
+    return f"{last}; see: devicevault history {device.name}"
 
 
 _TITLES: Final = {

@@ -10,6 +10,7 @@ from typing import Any, Final
 from sqlalchemy import exists, false, func, select
 from sqlalchemy.orm import Session, aliased
 
+from devicevault.inventory import Device as InventoryDevice
 from devicevault.messages import Status
 from devicevault.store.models import Device, DeviceBackupResult, HeldArtifact
 from devicevault.store.rows import chunks
@@ -38,12 +39,13 @@ class DeviceFacts:
     is_suspect: bool
     #: Whether its newest request succeeded.
     is_well: bool
+    is_archived: bool = False
     #: Collections that failed since the last good one.
     failures: int = 0
 
 
 def device_facts(session: Session) -> list[DeviceFacts]:
-    """Every device that was ever asked for."""
+    """Every device that was ever asked for, archived ones too."""
     latest, success = aliased(DeviceBackupResult), aliased(DeviceBackupResult)
     query = (
         select(
@@ -59,6 +61,7 @@ def device_facts(session: Session) -> list[DeviceFacts]:
             func.coalesce(success.started_at, success.requested_at),
             exists().where(HeldArtifact.device_pk == Device.id),
             func.coalesce(Device.latest_result_id == Device.last_success_id, false()),
+            Device.archived_at.is_not(None),
         )
         .outerjoin(latest, latest.id == Device.latest_result_id)
         .outerjoin(success, success.id == Device.last_success_id)
@@ -88,6 +91,24 @@ def _failures(session: Session, device_pks: Iterable[int]) -> dict[int, int]:
         )
         found.update(session.execute(query).all())
     return found
+
+
+def never_asked_for(device: InventoryDevice, known_since: datetime) -> DeviceFacts:
+    """A device of the inventory that nobody asked for yet; ``known_since`` is when it was first seen there."""
+    return DeviceFacts(
+        device_pk=0,
+        device_id=device.device_id,
+        name=device.name,
+        group=device.group,
+        platform=device.platform,
+        first_seen_at=known_since,
+        status="",
+        error="",
+        message="",
+        last_success_at=None,
+        is_suspect=False,
+        is_well=False,
+    )
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,17 @@ from sqlalchemy.orm import Session
 
 from devicevault.errors import DeviceVaultError, ServiceUnavailable
 from devicevault.heartbeat import heartbeats, redis_now
-from devicevault.inventory import Inventory
+from devicevault.inventory import Device, Inventory
 from devicevault.outputs.notices.changes import at_once, change_events
 from devicevault.outputs.notices.conditions import (
     OutputFacts,
     Transitions,
     device_transitions,
+    never_asked_for_transitions,
     output_transitions,
     worker_transitions,
 )
-from devicevault.outputs.notices.facts import WorkerFacts, device_facts, worker_facts
+from devicevault.outputs.notices.facts import DeviceFacts, WorkerFacts, device_facts, never_asked_for, worker_facts
 from devicevault.outputs.notices.outbox import enqueue
 from devicevault.outputs.progress import (
     NOTICES,
@@ -55,7 +56,7 @@ _BEGUN = "begun"
 class _Wanted:
     """What the inventory asks for; ``None`` where it can't be used."""
 
-    device_ids: frozenset[str] | None = None
+    devices: Mapping[str, Device] | None = None
     groups: frozenset[str] | None = None
 
     @classmethod
@@ -63,7 +64,7 @@ class _Wanted:
         if inventory is None:
             return cls()
         enabled = [device for device in inventory if device.enabled]
-        return cls(frozenset(device.device_id for device in enabled), frozenset(device.group for device in enabled))
+        return cls({device.device_id: device for device in enabled}, frozenset(device.group for device in enabled))
 
 
 class Watch:
@@ -126,7 +127,8 @@ class Watch:
             revisions = at_once(waiting)
             found.events += change_events(session, fleet, revisions, diff_lines=settings.notify.diff_lines)
             told = _told(session)
-            device_transitions(device_facts(session), told, settings.notify, now, wanted.device_ids, into=found)
+            devices = _devices(session, wanted, told, now, into=found)
+            device_transitions(devices, told, settings.notify, now, wanted.devices, into=found)
             worker_transitions(workers, told, settings.notify, now, wanted.groups, into=found)
             output_transitions(_outputs(session, settings), told, now, into=found)
             had_failed = bool(state.failures)
@@ -160,6 +162,17 @@ def _all_of(fleet: Fleet) -> dict[File, Place]:
 def _told(session: Session) -> Mapping[tuple[str, str], datetime]:
     query = select(NoticeCondition.kind, NoticeCondition.subject, NoticeCondition.since)
     return {(kind, subject): since for kind, subject, since in session.execute(query)}
+
+
+def _devices(
+    session: Session, wanted: _Wanted, told: Mapping[tuple[str, str], datetime], now: datetime, into: Transitions
+) -> list[DeviceFacts]:
+    """Those that were ever asked for, and those that the inventory has besides."""
+    found = device_facts(session)
+    if wanted.devices is None:
+        return found
+    waiting = never_asked_for_transitions(wanted.devices, {device.device_id for device in found}, told, into)
+    return found + [never_asked_for(wanted.devices[device_id], since or now) for device_id, since in waiting.items()]
 
 
 def _keep(session: Session, found: Transitions, now: datetime) -> None:
