@@ -23,6 +23,7 @@ SHIPPED: Final = {
     "netconf": "devicevault.plugins.netconf:Netconf",
     "scp": "devicevault.plugins.scp:Scp",
     "sftp": "devicevault.plugins.sftp:Sftp",
+    "sophos": "devicevault.plugins.sophos:Sophos",
 }
 
 
