@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -51,6 +51,11 @@ def try_one(settings: Settings, name: str, platform: str, capture: Path | None, 
     if page.kind == "noop":
         raise UsageError(f"{page.name} is no device", "try a device of another platform")
     page = page_for(page, device.options)
+    if capture and all(source.binary for source in page.artifacts):
+        raise UsageError(
+            f"{page.name} brings files, and nobody can hide the secrets in one: there is nothing to keep in {capture}",
+            "leave --capture out",
+        )
     with errors().status(f"trying {device.name}"):
         watch = Watch()
         with reaching(device, platforms, settings, watch) as way:
@@ -71,8 +76,10 @@ def check_recording(platforms: Platforms, file: Path, platform: str, *, as_json:
     """Judges a page by a recorded session, and exits with 1 when it does not pass."""
     recording = Recording.load(file)
     page = named_page(platforms, platform or recording.platform)
-    if page.kind != "cli":
-        raise UsageError(f"{page.name} opens no command line, which is what {file.name} holds", "name another page")
+    if page.kind == "noop" or (page.kind == "cli") != bool(recording.prompt):
+        held = "a command line" if recording.prompt else "answers to a plugin, without a prompt"
+        raise UsageError(f"{file.name} holds {held}, and {page.name} reads something else", "name another page")
+    page = page_for(page, _options(page, recording))
     request = _request(file.stem, page.name)
     trial = try_recording(recording, page, request)
     complaints = list(unmet(recording.expect, trial))
@@ -132,6 +139,11 @@ def write_private(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise UsageError(f"{path} can't be written: {error.strerror}", "name another file") from None
+
+
+def _options(page: Platform, recording: Recording) -> dict[str, Any]:
+    """What the recorded device's options said: its texts."""
+    return {page.plugin.ask_option: list(recording.answers), "text": True} if page.plugin else {}
 
 
 def _request(device: str, platform: str) -> CollectRequest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 from devicevault.collector.steps import HIDDEN
 from devicevault.collector.text import clean
@@ -12,9 +13,12 @@ from devicevault.platforms.recording import Expected, Recording
 
 
 def captured(trial: Trial, secrets: tuple[str, ...]) -> Recording:
-    """The recording of this trial. ``secrets`` are the session's own, longest first: hidden however short they are."""
+    """The recording of this trial, which has no prompt where a plugin read.
+
+    ``secrets`` are the session's own, longest first: hidden however short they are.
+    """
     prompts = trial.watch.prompts
-    if not prompts:
+    if not (prompts or trial.platform.plugin):
         raise ValueError("there was no prompt, so there is nothing to record")
 
     def shown(text: str) -> str:
@@ -23,23 +27,25 @@ def captured(trial: Trial, secrets: tuple[str, ...]) -> Recording:
             text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", HIDDEN, text)
         return text
 
+    artifacts = tuple(reading.source.name for reading in trial.readings)
+    facts = trial.facts.model_dump(include={"model", "version", "serial"})
+    common: dict[str, Any] = {
+        "platform": trial.platform.name,
+        "sources": (f"Captured {datetime.now(UTC):%Y-%m-%d}",),
+        "answers": {each.command: _answer(trial, each, shown(each.answer)) for each in trial.watch.exchanges},
+        "expect": Expected(artifacts=artifacts, **facts),
+    }
+    if not prompts:
+        return Recording(**common)
     greeting = clean(prompts[0][0], echo="", prompt=prompts[0][1])
     is_enabled = len(prompts) > 1
     asked = re.search(r"([^\n]*[Pp]assword:? ?)\r?\n?", prompts[1][0]) if is_enabled else None
     return Recording(
-        platform=trial.platform.name,
-        sources=(f"Captured {datetime.now(UTC):%Y-%m-%d}",),
         greeting=shown(greeting) if greeting.strip() else "",
         prompt=prompts[-1][1] + " " * prompts[-1][0].endswith(" "),
         unprivileged_prompt=prompts[0][1] if is_enabled else "",
         enable_asks=asked[1] if asked else "",
-        answers={each.command: _answer(trial, each, shown(each.answer)) for each in trial.watch.exchanges},
-        expect=Expected(
-            model=trial.facts.model,
-            version=trial.facts.version,
-            serial=trial.facts.serial,
-            artifacts=tuple(reading.source.name for reading in trial.readings),
-        ),
+        **common,
     )
 
 

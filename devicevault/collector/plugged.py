@@ -100,8 +100,11 @@ class PluginSession:
     def _asked(self, ask: str) -> str:
         """What the device answers; empty, with a word in the log, where it does not: the configuration is there."""
         self._device.doing(f"asking for {ask}")
+        started = time.monotonic()
         try:
-            return decode(self._guarded(lambda: self._read(ask)).content)
+            answer = decode(self._guarded(lambda: self._read(ask)).content)
+            self._device.steps.answered(ask, answer, time.monotonic() - started)
+            return answer
         except SessionTimeout:
             raise
         except CollectionError as error:
@@ -136,7 +139,9 @@ class PluginSession:
     def _once(self, source: ArtifactSource, ask: str) -> tuple[Reading, str]:
         """The artifact, and how its transfer was proven whole."""
         self._device.doing(f"fetching {ask or source.name}")
+        started = time.monotonic()
         fetched = self._guarded(lambda: self._read(ask))
+        took_s = time.monotonic() - started
         self._device.logged_in()
         self._device.check_size(len(fetched.content))
         if not fetched.content:
@@ -144,6 +149,7 @@ class PluginSession:
         if source.binary:
             return Reading(source, fetched.content, normalise(self._page, ""), ""), fetched.proof
         text = decode(fetched.content).replace("\r\n", "\n")
+        self._device.steps.answered(ask, text, took_s)
         proof = judge(self._page.judging(source), text)
         secrets = self._device.credential.typed
         return Reading(source, fetched.content, normalise(self._page, text, secrets), proof), fetched.proof

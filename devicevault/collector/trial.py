@@ -9,6 +9,7 @@ from typing import Final
 
 from devicevault.collector.normalise import normalise, without_volatile
 from devicevault.collector.played import PlayedLine
+from devicevault.collector.played_plugin import played_plugin
 from devicevault.collector.plugged import Readable
 from devicevault.collector.redact import PLACEHOLDER
 from devicevault.collector.session import Reading, Session
@@ -106,6 +107,8 @@ def try_recording(
     watch = Watch()
     steps = Steps(request, onlooker=watch)
     player = Player(recording, platform, password=_PLAYED.password, enable=_PLAYED.enable, cuts=cuts)
+    if platform.plugin:
+        return try_session(played_plugin(player, _PLAYED, steps, _MAX_BYTES), platform, steps, watch)
     line = PlayedLine(PlayedSession(player, _PLAYED.username))
     return try_session(Session(line, platform, _PLAYED, steps, _MAX_BYTES), platform, steps, watch)
 

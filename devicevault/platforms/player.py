@@ -33,13 +33,15 @@ class Player:
         if answer is None or not self.cuts or command not in self._reading():
             return answer
         share = self.cuts[(self.asked[command] - 1) % len(self.cuts)]
+        if self.page.plugin:  # a transfer breaks off anywhere
+            return answer[: int(len(answer) * share)]
         lines = answer.rstrip().splitlines(keepends=True)
         return "".join(lines[: int(len(lines) * share)])
 
     def _reading(self) -> set[str]:
         mark = self.page.complete.mark_with
         commands = self.page.artifacts[0].commands
-        return {*commands, *(mark.replace("{command}", command) for command in commands)}
+        return {*commands, *self.page.artifacts[0].ask, *(mark.replace("{command}", command) for command in commands)}
 
 
 #: Times a login may be tried in one session.

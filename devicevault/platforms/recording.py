@@ -81,8 +81,8 @@ class Recording(_Part):
     #: Nothing is shown before this is typed.
     silent_until: str = ""
     login: tuple[Login, ...] = ()
-    #: Printed as it stands; may have lines above it.
-    prompt: str
+    #: Printed as it stands; may have lines above it. Empty where the page has a plugin, which sees no terminal.
+    prompt: str = ""
     #: The prompt before the page's ``enable``, if there is such a step.
     unprivileged_prompt: str = ""
     #: What asks for the enable secret; empty where none is asked.
@@ -96,8 +96,9 @@ class Recording(_Part):
     pager: Pager | None = None
     #: Said to a command that is not among the answers.
     unknown: str = "% Invalid input detected at '^' marker.\n"
-    #: Each command and its answer. ``{{same as COMMAND}}`` stands for another one's, ``{{count}}`` for the number
-    #: of lines of the first artifact's, counted as the page says; ``{{count +1}}`` for one more.
+    #: Each command, or what a plugin is asked for, and its answer. ``{{same as COMMAND}}`` stands for another one's,
+    #: ``{{count}}`` for the number of lines of the first artifact's, counted as the page says; ``{{count +1}}`` for one
+    #: more.
     answers: Annotated[dict[str, str], Field(min_length=1)]
     expect: Expected = Expected()
 

@@ -152,11 +152,17 @@ def test_what_is_asked_wrongly_is_told(arguments: tuple[str, ...], told: str, si
     assert told in result.stderr
 
 
-def test_a_page_with_a_plugin_is_tried_as_well(tmp_path: Path) -> None:
+@pytest.fixture
+def firewall(tmp_path: Path) -> Iterator[Path]:
+    """A site with one device that a plugin reads, and a page of its own that does not fit."""
     with api(tmp_path, fortigate) as server:
         (tmp_path / "config.toml").write_text(
             f'database_url = "sqlite:///{tmp_path}/vault.db"\ncredentials_file = "{tmp_path}/credentials.toml"\n'
-            f'[inventory]\npath = "{tmp_path}/devices.toml"\n'
+            f'platforms_dir = "{tmp_path}/pages"\n[inventory]\npath = "{tmp_path}/devices.toml"\n[ssh]\nattempts = 1\n'
+        )
+        (tmp_path / "pages").mkdir()
+        (tmp_path / "pages" / "wrong.toml").write_text(
+            'extends = "fortinet_fortios_api"\ntitle = "Wrong"\n[complete]\nends_with = "^the end"\n'
         )
         (tmp_path / "credentials.toml").write_text(API_CREDENTIALS)
         (tmp_path / "credentials.toml").chmod(0o600)
@@ -164,9 +170,41 @@ def test_a_page_with_a_plugin_is_tried_as_well(tmp_path: Path) -> None:
             f'[devices.fw1]\naddress = "127.0.0.1"\nport = {server.port}\nplatform = "fortinet_fortios_api"\n'
             f'credential = "token"\noptions = {{ ca_file = "{server.ca_file}" }}\n'
         )
-        tried = devicevault(tmp_path, "try", "fw1", "--json")
+        yield tmp_path
+
+
+def test_a_page_with_a_plugin_is_tried_kept_and_judged_again(firewall: Path) -> None:
+    kept = firewall / "kept.toml"
+    tried = devicevault(firewall, "try", "fw1", "--json", "--capture", str(kept))
     trial = json.loads(tried.stdout)
     assert tried.exit_code == ExitCode.DONE, tried.output
-    assert (trial["whole"], trial["commands"]) == (True, [])
+    assert trial["whole"] is True
+    assert [each["command"].partition("?")[0] for each in trial["commands"]] == [
+        "POST /api/v2/monitor/system/config/backup",
+        "/api/v2/monitor/system/status",
+    ]
     assert trial["artifacts"][0]["hidden"] == 1
-    assert "cAnArY" not in tried.output
+    assert "cAnArY" not in tried.output + kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    judged = devicevault(firewall, "check", str(kept))
+    assert judged.exit_code == ExitCode.DONE, judged.output
+    assert "cut at 20 places, it was never taken for whole" in judged.stdout
+    assert "serial FGT60FTK1" in judged.stdout
+    assert devicevault(firewall, "check", str(kept), "--platform", "cisco_ios").exit_code == ExitCode.USAGE
+
+
+def test_what_does_not_fit_a_plugins_page_is_kept_to_mend_it(firewall: Path) -> None:
+    kept = firewall / "kept.toml"
+    tried = devicevault(firewall, "try", "fw1", "--platform", "wrong", "--capture", str(kept))
+    assert tried.exit_code == ExitCode.DEVICES_FAILED
+    assert "does not end with 'the end'" in tried.stdout
+    assert devicevault(firewall, "check", str(kept)).exit_code == ExitCode.DEVICES_FAILED
+    mended = devicevault(firewall, "check", str(kept), "--platform", "fortinet_fortios_api", "--json")
+    assert json.loads(mended.stdout)["whole"] is True
+
+
+def test_nothing_is_kept_of_a_file(firewall: Path) -> None:
+    tried = devicevault(firewall, "try", "fw1", "--platform", "f5_ucs", "--capture", str(firewall / "kept.toml"))
+    assert tried.exit_code == ExitCode.USAGE
+    assert "brings files, and nobody can hide the secrets in one" in tried.stderr
+    assert not (firewall / "kept.toml").exists()
