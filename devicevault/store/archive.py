@@ -6,7 +6,7 @@ notices.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -46,32 +46,28 @@ def archive_absent(
         .outerjoin(DeviceBackupResult, DeviceBackupResult.id == Device.latest_result_id)
         .order_by(Device.name, Device.id)
     )
-    here: list[int] = []
-    missed: list[int] = []
-    going: list[int] = []
-    archived, returned, absent = [], [], []
+    here: dict[int, str] = {}
+    missed: dict[int, str] = {}
+    going: dict[int, str] = {}
+    returned, absent = [], []
     for pk, device_id, name, absent_since, archived_at, asked_at in session.execute(query):
         if device_id in wanted:
-            if archived_at is not None:
-                returned.append(name)
             if archived_at is not None or absent_since is not None:
-                here.append(pk)
-            continue
-        if archived_at is not None:
-            continue
-        if absent_since is None:
-            missed.append(pk)
-        gone_at = max(filter(None, (absent_since or now, asked_at)))
-        if after_days and now - gone_at >= timedelta(days=after_days):
-            going.append(pk)
-            archived.append(name)
-        else:
-            absent.append(name)
+                here[pk] = name
+            returned += [name] if archived_at is not None else []
+        elif archived_at is None:
+            if absent_since is None:
+                missed[pk] = name
+            gone_at = max(filter(None, (absent_since or now, asked_at)))
+            if after_days and now - gone_at >= timedelta(days=after_days):
+                going[pk] = name
+            else:
+                absent.append(name)
     if not dry_run:
         _write(session, here, absent_since=None, archived_at=None)
         _write(session, missed, absent_since=now)
         _write(session, going, archived_at=now)
-    return Archiving(tuple(archived), tuple(returned), tuple(absent))
+    return Archiving(tuple(going.values()), tuple(returned), tuple(absent))
 
 
 def take_back(device: Device) -> bool:
@@ -81,6 +77,9 @@ def take_back(device: Device) -> bool:
     return was_archived
 
 
-def _write(session: Session, pks: Sequence[int], **values: datetime | None) -> None:
-    for some in chunks(pks, AT_ONCE):
-        session.execute(update(Device).where(Device.id.in_(some)).values(**values))
+def _write(session: Session, pks: Collection[int], **values: datetime | None) -> None:
+    for some in chunks(sorted(pks), AT_ONCE):
+        # Whoever writes results locks devices in another order: rows locked at this moment have their turn next time.
+        free = select(Device.id).where(Device.id.in_(some)).with_for_update(skip_locked=True)
+        found = list(session.scalars(free))
+        session.execute(update(Device).where(Device.id.in_(found)).values(**values))

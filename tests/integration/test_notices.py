@@ -24,7 +24,7 @@ from devicevault.outputs.progress import MIRROR, note_failure, note_success
 from devicevault.settings import MirrorSettings, NotifySettings, ReceiverSettings, Settings
 from devicevault.store import open_store
 from devicevault.store.models import Device, DeviceBackupResult, DeviceRevision
-from devicevault.store.output_models import Notice, NoticeDelivery
+from devicevault.store.output_models import Notice, NoticeCondition, NoticeDelivery
 from devicevault.store.suspicion import accept
 from tests.mirrored import Vault
 from tests.results import artifact
@@ -221,6 +221,26 @@ class TestConditions:
         with lite.store.session() as session:
             session.execute(update(DeviceBackupResult).values(started_at=datetime.now(UTC)))
         assert lite.kinds() == ["recovered"]
+
+    def test_a_device_that_nobody_ever_asked_for_is_stale_after_the_same_time(self, vault: Notified) -> None:
+        vault.notify = NotifySettings(stale_s=3600)
+        vault.inventory = inventory("sw1", "sw2")
+        assert vault.told() == [], "its time begins when it is seen first"
+        with vault.store.session() as session:
+            noted = update(NoticeCondition).values(since=datetime.now(UTC) - timedelta(hours=2))
+            session.execute(noted.where(NoticeCondition.subject == "sw1"))
+        (notice,) = vault.told()
+        assert (notice["kind"], notice["device"], notice["group"]) == ("stale", "sw1", "dmz")
+        assert notice["text"] == "it was never asked for; run: devicevault collect sw1"
+        assert vault.told() == []
+        vault.run(["sw1"], status="failure", error="timeout")
+        assert vault.told() == [], "asked for, and not backed up yet"
+        vault.run(["sw1"], "hostname sw1\n", started_at=datetime.now(UTC))
+        assert vault.kinds() == ["recovered"]
+        vault.inventory = inventory("sw1")
+        vault.told()
+        with vault.store.reading() as session:
+            assert session.scalars(select(NoticeCondition.subject)).all() == [], "what is known or gone is forgotten"
 
     def test_a_device_that_left_the_inventory_is_neither_ill_nor_well(self, lite: Notified) -> None:
         lite.inventory = inventory("sw1")

@@ -217,6 +217,17 @@ class TestDeadLetters:
         assert len({letter.id for letter in letters}) == 25
         assert letters[0].reason == "no reason told"
 
+    def test_those_set_aside_long_ago_are_pruned(self, client: Redis) -> None:
+        before = datetime(2026, 5, 4, tzinfo=UTC)
+        first_ms = int(before.timestamp() * 1000) - 25
+        for number in range(50):
+            client.xadd(DEAD, {"n": "12345"}, id=f"{first_ms + number}-0")
+        letters = DeadLetters(client, STREAM)
+        assert letters.expire(before, dry_run=True) == (25, 25 * len("n12345"))
+        assert letters.expire(before) == (25, 25 * len("n12345"))
+        assert letters.expire(before) == (0, 0)
+        assert min(letter.set_aside_at for letter in letters.newest_first()) == before
+
     def test_an_entry_of_a_year_no_calendar_has_is_shown(self, client: Redis) -> None:
         client.xadd(DEAD, {"n": 1}, id="9223372036854775807-0")
         assert len(list(DeadLetters(client, STREAM).newest_first())) == 1

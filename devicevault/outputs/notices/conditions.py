@@ -100,7 +100,9 @@ def _present(device: DeviceFacts, before: Collection[Kind], settings: NotifySett
     ):
         found[Kind.FAILING] = f"{device.failures} failures in a row; {device.message}".rstrip("; ")
     good_at = device.last_success_at or device.first_seen_at
-    if settings.stale_s and now - good_at > timedelta(seconds=settings.stale_s):
+    is_old = now - good_at > timedelta(seconds=settings.stale_s)
+    # To be asked for at last makes a device known, and no backup of it.
+    if settings.stale_s and (is_old or (Kind.STALE in before and not device.last_success_at)):
         found[Kind.STALE] = _why_stale(device)
     return found
 
