@@ -276,6 +276,10 @@ def test_platforms_are_known_by_what_others_call_them(theirs: str, ours: str) ->
     assert foreign.platform(theirs, PLATFORMS) == ours
 
 
+def test_netmikos_types_are_called_by_a_pages_name() -> None:
+    assert [theirs for theirs, ours in foreign.NETMIKO.items() if ours not in PLATFORMS] == []
+
+
 def test_oxidized_and_rancid_do_not_call_two_platforms_by_one_name() -> None:
     assert [
         name
