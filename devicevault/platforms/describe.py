@@ -23,6 +23,7 @@ def describe(page: Platform) -> dict[str, Any]:
         "facts_from": [source.asked or "the configuration" for source in page.facts],
         "whole_when": whole_when(page),
         "left_out": [pattern.pattern for pattern in page.volatile],
+        "tells_of_changes": [pattern.pattern for pattern in page.change_messages],
         "hidden": [rule.pattern.pattern for rule in page.secrets],
         "sources": list(page.sources),
         "rules_digest": page.digest,

@@ -402,7 +402,7 @@ class SyslogSettings(Table):
     @model_validator(mode="after")
     def _waits_longer(self) -> SyslogSettings:
         if self.max_wait_s < self.quiet_s:
-            raise ValueError("max_wait_s is shorter than quiet_s, and nothing would ever be quiet; raise max_wait_s")
+            raise ValueError("max_wait_s is shorter than quiet_s, so that nobody would wait for quiet; raise it")
         return self
 
 
