@@ -22,6 +22,7 @@ from devicevault.inventory.sources.ansible_yaml import read_yaml
 from devicevault.inventory.sources.failed import SourceFailed
 from devicevault.inventory.sources.mapping import PLAIN
 from devicevault.inventory.sources.text import Layout
+from devicevault.platforms import Platforms
 from devicevault.settings import Settings
 
 PLATFORMS = ("arista_eos", "cisco_ios", "juniper_junos", "linux")
@@ -277,7 +278,8 @@ def test_platforms_are_known_by_what_others_call_them(theirs: str, ours: str) ->
 
 
 def test_netmikos_types_are_called_by_a_pages_name() -> None:
-    assert [theirs for theirs, ours in foreign.NETMIKO.items() if ours not in PLATFORMS] == []
+    pages = Platforms.load()
+    assert [theirs for theirs, ours in foreign.NETMIKO.items() if ours not in pages] == []
 
 
 def test_oxidized_and_rancid_do_not_call_two_platforms_by_one_name() -> None:
