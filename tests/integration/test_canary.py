@@ -1,18 +1,18 @@
 """Secrets stay home: a device's password, its enable secret and a key's passphrase are found nowhere they must not be.
 
 A whole installation collects real SSH sessions while the test listens to everything that leaves a process: broker
-messages, Celery events, the stream, the rows, the logs, and the arguments of every process.
+messages, Celery events, the stream, the rows, the logs, and the arguments of every process; and afterwards it looks
+through what the servers hold, down to their files.
 """
 
 from __future__ import annotations
 
 import os
-import sqlite3
-import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ import pytest
 from celery.events.event import get_exchange
 from kombu.connection import Connection
 from kombu.entity import Queue
-from redis import Redis
 
 from devicevault.demo.configurations import configuration_for, secrets_of
 from devicevault.demo.fleet import Fleet, SimulatedDevice
+from devicevault.demo.scene import PLATFORM_OF
+from tests.dumps import everything_in_database, everything_in_git, everything_in_redis, raw_files, sizes, told
 from tests.installation import GROUP, Installation
 from tests.servers import RabbitMQServer, RedisServer, free_port, wait_until
 
@@ -41,6 +42,8 @@ CHANGE = "transport input telnet"
 PASSWORD_DEVICE = "ios-by-password"
 KEY_DEVICE = "linux-by-key"
 REFUSED_DEVICE = "ios-refused"
+#: Beside them, a device of each platform whose configurations are made up.
+OTHERS = {f"other-{platform}": platform for platform in PLATFORM_OF.values()}
 
 
 @pytest.fixture(scope="module")
@@ -57,30 +60,51 @@ def fleet(key: asyncssh.SSHKey) -> Iterator[Fleet]:
         SimulatedDevice(
             KEY_DEVICE, "linux", authorized_key=key.export_public_key("openssh").decode(), password_methods=()
         ),
+        *(SimulatedDevice(name, platform, password=PASSWORD, enable=ENABLE) for name, platform in OTHERS.items()),
     ]
     with Fleet(devices) as running:
         yield running
 
 
-@pytest.fixture(params=["rabbitmq", "redis"])
-def vault(
-    request: pytest.FixtureRequest, tmp_path: Path, redis_url: str, fleet: Fleet, key: asyncssh.SSHKey
-) -> Installation:
-    """An installation that logs everything it can."""
-    if request.param == "rabbitmq":
+@pytest.fixture(params=[("rabbitmq", "postgresql"), ("redis", "sqlite")], ids="-".join)
+def servers(request: pytest.FixtureRequest, redis: RedisServer, tmp_path: Path) -> Servers:
+    """Each kind of broker and of database once."""
+    broker, database = request.param
+    database_url = str(request.getfixturevalue(f"{database}_url"))
+    folders = {"Redis' files": redis.process.log.parent}
+    if database == "postgresql":
+        folders["PostgreSQL's log of writes"] = (
+            request.getfixturevalue("postgresql").process.log.parent / "data" / "pg_wal"
+        )
+    broker_url = redis.database_url(0)
+    if broker == "rabbitmq":
         rabbitmq: RabbitMQServer = request.getfixturevalue("rabbitmq")
         broker_url = rabbitmq.url
-    else:
-        redis: RedisServer = request.getfixturevalue("redis")
-        broker_url = redis.database_url(0)
+        folders["RabbitMQ's files"] = rabbitmq.process.log.parent
+    return Servers(broker_url, database_url, {name: (folder, sizes(folder)) for name, folder in folders.items()})
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where broker and database are."""
+
+    broker_url: str
+    database_url: str
+    #: The folders of the servers, and how large each file there was when the test began.
+    folders: dict[str, tuple[Path, dict[Path, int]]]
+
+
+@pytest.fixture
+def vault(tmp_path: Path, servers: Servers, redis_url: str, fleet: Fleet, key: asyncssh.SSHKey) -> Installation:
+    """An installation that logs everything it can."""
     receiver = tmp_path / "receive"
     receiver.write_text(f"#!/bin/sh\ncat >> {tmp_path}/notices\n")
     receiver.chmod(0o755)
     made = Installation(
         tmp_path / "etc",
-        broker_url,
+        servers.broker_url,
         redis_url,
-        f"sqlite:///{tmp_path}/devicevault.db",
+        servers.database_url,
         settings_text=(
             f'[metrics]\nlisten = "127.0.0.1:{free_port()}"\n'
             f'[mirror]\nenabled = true\npath = "{tmp_path}/mirror.git"\n'
@@ -101,7 +125,7 @@ def vault(
         f'[defaults]\ngroup = "{GROUP}"\n[groups.{GROUP}]\n'
         + "".join(
             f'[devices.{device.name}]\nplatform = "{device.platform}"\naddress = "{fleet.address}"\n'
-            f'port = {fleet.port(device.name)}\ncredential = "{credential_of[device.name]}"\n'
+            f'port = {fleet.port(device.name)}\ncredential = "{credential_of.get(device.name, "password")}"\n'
             for device in fleet
         )
     )
@@ -179,42 +203,14 @@ class ProcessWatch:
                     continue
 
 
-def everything_in_redis(url: str) -> list[str]:
-    """Every key's value, of every type Celery and DeviceVault use."""
-    readers = {
-        b"string": "get",
-        b"hash": "hgetall",
-        b"set": "smembers",
-        b"list": ("lrange", 0, -1),
-        b"zset": ("zrange", 0, -1),
-        b"stream": ("xrange",),
-    }
-    found = []
-    with Redis.from_url(url) as redis:
-        for key in redis.keys("*"):
-            kind: Any = redis.type(key)
-            reader = readers[kind]
-            name, *arguments = (reader,) if isinstance(reader, str) else reader
-            found.append(f"{key!r} {getattr(redis, str(name))(key, *arguments)!r}")
-    return found
-
-
-def everything_in_sqlite(path: Path) -> list[str]:
-    with sqlite3.connect(path) as connection:
-        return list(connection.iterdump())
-
-
-def everything_in_git(path: Path) -> list[str]:
-    """Every object, whether a commit holds it still or not, and every file beside them in plain."""
-    command = ["git", "--git-dir", str(path), "cat-file", "--batch", "--batch-all-objects"]
-    objects = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
-    plain = [file.read_text(errors="replace") for file in path.rglob("*") if file.is_file()]
-    return [objects.decode(errors="replace"), *plain]
-
-
 def served_metrics(listen: str) -> str:
     with urllib.request.urlopen(f"http://{listen}/metrics", timeout=30) as answer:
         return str(answer.read().decode())
+
+
+def raw_files_of_sqlite(folder: Path) -> list[str]:
+    """The database, and what was not yet written into it."""
+    return [text for file in sorted(folder.glob("devicevault.db*")) for text in told(file.read_bytes())]
 
 
 def leaks(places: dict[str, list[str]], secrets: tuple[str, ...]) -> list[str]:
@@ -228,17 +224,22 @@ def leaks(places: dict[str, list[str]], secrets: tuple[str, ...]) -> list[str]:
     ]
 
 
-def test_no_secret_leaves_the_worker(vault: Installation, fleet: Fleet, tmp_path: Path, redis: RedisServer) -> None:
+def test_no_secret_leaves_the_worker(
+    vault: Installation, servers: Servers, fleet: Fleet, tmp_path: Path, redis: RedisServer
+) -> None:
     """Requests, events, stream, rows, logs, output and arguments hold none of the canaries."""
+
+    def rows() -> list[str]:
+        return everything_in_database(vault.database_url)
+
     with ProcessWatch() as processes, overheard(vault.broker_url) as events:
         with vault.running(groups=()):
             vault.ok("collect", "--all")
             requests = waiting_messages(vault.broker_url)
             with vault.running(consumer=False):
                 done = vault.run("collect", "--all", "--wait")
-                inline = vault.run("collect", "--inline", "--verbose", *(device.name for device in fleet))
-                database = tmp_path / "devicevault.db"
-                wait_until(lambda: "'begun'" in "".join(everything_in_sqlite(database)), 60, or_say=lambda: vault.logs)
+                inline = vault.run("collect", "--inline", "--verbose", PASSWORD_DEVICE, KEY_DEVICE, REFUSED_DEVICE)
+                wait_until(lambda: "begun" in rows(), 60, or_say=lambda: vault.logs)
             device = fleet[PASSWORD_DEVICE]
             device.configuration = device.configuration.replace(" transport input ssh\n", f" {CHANGE} ssh\n")
             with vault.running():
@@ -248,24 +249,26 @@ def test_no_secret_leaves_the_worker(vault: Installation, fleet: Fleet, tmp_path
                 mirror = tmp_path / "mirror.git"
                 wait_until(lambda: notices.exists() and CHANGE in notices.read_text(), 60, or_say=lambda: vault.logs)
                 wait_until(lambda: CHANGE in "".join(everything_in_git(mirror)), 60, or_say=lambda: vault.logs)
-        told = [done.stdout, done.stderr, inline.stdout, inline.stderr]
-        told += [vault.ok(*command) for command in (("status",), ("history", PASSWORD_DEVICE), ("config", "show"))]
+        said = [done.stdout, done.stderr, inline.stdout, inline.stderr]
+        said += [vault.ok(*command) for command in (("status",), ("history", PASSWORD_DEVICE), ("config", "show"))]
     logs = [daemon.log.read_text() for daemon in vault.daemons.values()]
     places = {
         "a request message": requests,
         "an event": events,
         "Redis": everything_in_redis(redis.database_url(0)) + everything_in_redis(vault.redis_url),
-        "a row": everything_in_sqlite(database),
+        "a row": rows(),
+        **{name: raw_files(folder, before) for name, (folder, before) in servers.folders.items()},
+        **({"SQLite's file": raw} if (raw := raw_files_of_sqlite(tmp_path)) else {}),
         "a log": logs,
         "the git mirror": everything_in_git(mirror),
         "a notice": [notices.read_text()],
         "the metrics": [metrics],
-        "a command's output": told,
+        "a command's output": said,
         "a process's arguments": [arguments.decode(errors="replace") for arguments in processes.seen],
     }
 
     # The test listens where it says it does ...
-    assert len(requests) == 3
+    assert len(requests) == len(fleet)
     assert any("task-received" in event for event in events)
     assert PASSWORD_DEVICE in "".join(places["Redis"])
     assert any("devicevault-worker" in arguments for arguments in places["a process's arguments"])
@@ -273,14 +276,22 @@ def test_no_secret_leaves_the_worker(vault: Installation, fleet: Fleet, tmp_path
     assert fleet[KEY_DEVICE].logins >= 2
     assert fleet[REFUSED_DEVICE].refusals >= 2
     assert "ios-refused" in "".join(logs)
+    for place in ("Redis", "a row", "the git mirror", "Redis' files"):
+        assert CHANGE in "".join(places[place]), place
+    assert "RabbitMQ's files" not in places or GROUP in "".join(places["RabbitMQ's files"])
     assert f"{GROUP}/{PASSWORD_DEVICE}.cfg" in "".join(places["the git mirror"])
     assert "devicevault_results_total" in metrics
 
     # ... and hears no secret there, neither of the credentials nor of the configurations.
     assert leaks(places, CANARIES) == []
-    configured = secrets_of("cisco_ios", PASSWORD_DEVICE)
-    assert all(secret in configuration_for("cisco_ios", PASSWORD_DEVICE) for secret in configured)
-    assert leaks(places, configured) == []
+    for device in fleet:
+        if device.name != REFUSED_DEVICE:
+            configured = secrets_of(device.platform, device.name)
+            shown = configuration_for(device.platform, device.name)
+            assert configured
+            assert all(secret in shown for secret in configured)
+            assert fleet[device.name].logins >= 1, device.name
+            assert leaks(places, configured) == []
 
 
 def test_the_search_itself_finds_a_leak() -> None:
