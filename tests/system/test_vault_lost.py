@@ -161,8 +161,8 @@ def test_the_mirror_is_pushed_over_ssh(first: Machine) -> None:
 
 def test_both_receivers_are_told(first: Machine) -> None:
     """Of the change, with its difference; by mail and through the program."""
-    for place in (TICKETS, MAIL):
-        first.wait_until(lambda place=place: "edge-r1 changed" in first.try_run("cat", place).stdout, 60, place)
+    first.wait_until(lambda: "edge-r1 changed" in first.try_run("cat", TICKETS).stdout, 60, "the program is told")
+    first.wait_until(lambda: "edge-r1 changed" in first.try_run("cat", MAIL).stdout, 60, "the mail has come")
     (message, *_) = map(json.loads, first.path(TICKETS).read_text().splitlines())
     (notice,) = [one for one in message["notices"] if one["kind"] == "changed"]
     assert "+ip route 198.51.100.0/24 Null0" in notice["diff"]
