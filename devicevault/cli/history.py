@@ -14,6 +14,7 @@ from devicevault.cli.clock import local_time, seconds, to_the_minute
 from devicevault.cli.console import console, print_json, print_table, say, status_text, table
 from devicevault.cli.pager import paged
 from devicevault.settings import Settings
+from devicevault.wording import counted
 
 if TYPE_CHECKING:
     from devicevault.store.reader import ResultSummary, Revision
@@ -86,8 +87,12 @@ def _print_revisions(revisions: Sequence[Revision]) -> None:
     print_table(grid)
     newest = {revision.artifact: revision for revision in reversed(revisions)}
     for artifact, revision in sorted(newest.items()):
+        numbers = {one.number for one in revisions if one.artifact == artifact}
+        pruned = revision.number - min(numbers) + 1 - len(numbers)
         seen = f"{artifact}: revision {revision.number} was last seen {local_time(revision.confirmed_at)}"
         say(console(), f"{seen}, {_kind(revision)}", style="dim")
+        if pruned:
+            say(console(), f"{artifact}: pruned among these: {counted(pruned, 'revision')}", style="dim")
 
 
 def _kind(revision: Revision) -> str:

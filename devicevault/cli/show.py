@@ -6,15 +6,20 @@ import sys
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from devicevault.cli import examples, pass_settings
-from devicevault.cli.clock import Moment
-from devicevault.cli.console import print_json, visible
+from devicevault.cli.clock import Moment, local_time
+from devicevault.cli.console import errors, print_json, say, visible
 from devicevault.cli.pager import paged
 from devicevault.errors import UsageError
 from devicevault.settings import Settings
+from devicevault.wording import counted
+
+if TYPE_CHECKING:
+    from devicevault.store.reader import Revision
 
 
 @click.command(
@@ -66,15 +71,29 @@ def show(
         _show_original(settings, device, number, at, artifact, output, archived=archived)
         return
     from devicevault.store import open_store
-    from devicevault.store.reader import find_device, main_artifact, revision
+    from devicevault.store.reader import find_device, main_artifact, revision, thinned_after
 
     with open_store(settings.database_url) as store, store.reading() as session:
         found = find_device(session, device, archived=archived)
         wanted = revision(session, found, artifact=artifact or main_artifact(found), number=number, at=at)
+        if at is not None and at > wanted.confirmed_at:
+            _warn_of_thinning(wanted, thinned_after(session, wanted), at)
     if as_json:
         print_json(asdict(wanted))
     else:
         write_bytes(wanted.text.encode(), output)
+
+
+def _warn_of_thinning(shown: Revision, thinned: tuple[int, datetime] | None, at: datetime) -> None:
+    if thinned is None:
+        return
+    count, until = thinned
+    gone = f"{counted(count, 'revision')} between {local_time(shown.confirmed_at)} and {local_time(until)}"
+    say(
+        errors(),
+        f"warning: {gone} were pruned: at {local_time(at)} it may have been one of them",
+        style="yellow",
+    )
 
 
 def _show_suspect(

@@ -133,6 +133,22 @@ def revision_before(session: Session, device: Device, *, artifact: str, number: 
     return _revision(row, device, _runs(session, [row]).get(row.result_id), text_of(row.config)) if row else None
 
 
+def thinned_after(session: Session, revision: Revision) -> tuple[int, datetime] | None:
+    """Where pruning took out the revisions that followed this one: how many, and when the next was found."""
+    row = DeviceRevision
+    query = (
+        select(row.number, row.collected_at)
+        .join(Device, Device.id == row.device_pk)
+        .where(Device.device_id == revision.device_id, row.artifact == revision.artifact, row.number > revision.number)
+        .order_by(row.number)
+        .limit(1)
+    )
+    following = session.execute(query).first()
+    if following is None or following[0] == revision.number + 1:
+        return None
+    return following[0] - revision.number - 1, following[1]
+
+
 def original(
     session: Session, device: Device, *, artifact: str, number: int | None = None, at: datetime | None = None
 ) -> Original:

@@ -14,6 +14,7 @@ from devicevault.store.history import (
     revision,
     revision_before,
     suspect_devices,
+    thinned_after,
 )
 from devicevault.store.lookup import find_device, pinned_host_keys
 from devicevault.store.standing import (
@@ -47,4 +48,5 @@ __all__ = [
     "run_progress",
     "run_results",
     "suspect_devices",
+    "thinned_after",
 ]

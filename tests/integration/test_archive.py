@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import delete, select
 
 from devicevault.cli import main
 from devicevault.outputs.mirror.mirror import Mirror
@@ -21,6 +22,7 @@ from devicevault.settings import MirrorSettings
 from devicevault.store import Store, open_run, open_store, queue_requests, reader, write_results
 from devicevault.store.archive import Archiving, archive_absent
 from devicevault.store.freshness import freshness
+from devicevault.store.models import DeviceRevision, SealedOriginal
 from tests.results import request, result
 
 #: Long ago enough for every wait of these tests.
@@ -172,6 +174,26 @@ def test_prune_says_what_became_of_devices(vault: Vault) -> None:
     assert done["deleted"]["dead_letters"] is None
     vault.inventory("here", "gone")
     assert "taken out of the archive, being in the inventory again: gone" in vault.run("prune").stdout
+
+
+def test_what_was_pruned_is_told_where_it_may_have_counted(vault: Vault) -> None:
+    for number in range(1, 5):
+        vault.collect("here", f"hostname here-{number}\n", day=number)
+    with vault.store.session() as session:
+        device = reader.find_device(session, "here")
+        last_but_one = select(DeviceRevision.id).where(
+            DeviceRevision.device_pk == device.id, DeviceRevision.number == 4
+        )
+        revision_id = session.scalars(last_but_one).one()
+        session.execute(delete(SealedOriginal).where(SealedOriginal.revision_id == revision_id))
+        session.execute(delete(DeviceRevision).where(DeviceRevision.id == revision_id))
+    assert "running: pruned among these: 1 revision" in vault.run("history", "here").stdout
+    then = vault.run("show", "here", "--at", (BEGIN + timedelta(days=3, hours=1)).isoformat())
+    assert then.stdout == "hostname here-2\n"
+    assert "warning: 1 revision between" in then.stderr
+    assert vault.run("show", "here", "--at", (BEGIN + timedelta(days=4, hours=1)).isoformat()).stderr == ""
+    assert "-hostname here-2" in vault.run("diff", "here").stdout, "the last two there are"
+    assert "has no revision 4" in vault.run("diff", "here", "4", "5").stderr
 
 
 def test_prune_archives_nothing_by_an_inventory_that_cannot_be_used(vault: Vault) -> None:
