@@ -30,7 +30,7 @@ vars:
 groups:
   Main Site: {username: mainuser, password: M4inS3cret}
 models:
-  asa: {username: asauser, password: As4S3cret}
+  asa: {username: asauser, password: As4S3cret, vars: {ssh_no_keepalive: true}}
 source:
   default: csv
   csv:
@@ -110,7 +110,7 @@ def test_oxidized_with_its_settings(folder: Path) -> None:
         "they stand in: username, password, vars.enable, groups.Main Site, models.asa",
         "devices have logins of their own (enable, password, username), which are not carried over",
         "note: reached by telnet as before, though everybody on the way can read the password: sw2",
-        "note: not carried over: ssh_proxy, vars.remove_secret",
+        "note: not carried over: models.asa.vars.ssh_no_keepalive, ssh_proxy, vars.remove_secret",
     ):
         assert sentence in told
     commented = [line for line in (folder / "devices.toml").read_text().splitlines() if line.startswith("#[")]
@@ -252,6 +252,11 @@ def test_csv_and_ansible(folder: Path) -> None:
         ("telnet", (), {"slot": 3}),
         ("ssh", ("a",), {}),
     ]
+    (folder / "list.csv").write_text("Hostname,Device Type,Management IP,Rack\nr1,ios,192.0.2.7,4\n")
+    inventory, _ = imported(folder, "--from", "csv", "list.csv")
+    assert [(one.name, one.platform, one.address) for one in inventory] == [("r1", "cisco_ios", "192.0.2.7")]
+    (folder / "list.csv").write_text("what,os\nr1,ios\n")
+    assert "no column of list.csv is called name; name the columns" in run(folder, "--from", "csv", "list.csv").stderr
     (folder / "hosts").write_text(
         "[core]\nr[1:2] ansible_network_os=arista.eos.eos ansible_port=24 ansible_password=S3cret\n"
     )

@@ -152,9 +152,16 @@ def _notes_on_the_rest(settings: dict[str, Any], nodes: Sequence[Mapping[str, An
         yield f"reached by telnet as before, though everybody on the way can read the password: {', '.join(telnet)}"
     taken = {*_KEYS, *_LOGIN, *_OLD_ALGORITHMS, "input", "ssh_port", "telnet_port", "enable"}
     others = {key for node in nodes for key, value in node.items() if value not in _NOTHING} - taken
-    others |= {f"vars.{key}" for key in _table(settings.get("vars")) if key != "enable"}
+    others |= set(_variables(settings))
+    for kind in ("groups", "models"):
+        for name, one in _table(settings.get(kind)).items():
+            others |= {f"{kind}.{name}.{key}" for key in _variables(_table(one))}
     if others:
         yield f"not carried over: {', '.join(sorted(others))}"
+
+
+def _variables(table: Mapping[Any, Any]) -> Iterator[str]:
+    yield from (f"vars.{key}" for key in _table(table.get("vars")) if key != "enable")
 
 
 def _is_telnet(node: Mapping[str, Any]) -> bool:

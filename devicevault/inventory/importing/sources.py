@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +13,15 @@ from devicevault.inventory.importing.gathered import Gathered, ImportFailed
 from devicevault.inventory.known import Known
 from devicevault.inventory.sources import declared
 from devicevault.inventory.sources.failed import SourceFailed
+from devicevault.inventory.sources.mapping import PLAIN
+from devicevault.inventory.sources.text import Record
 
+#: What a spreadsheet's heading calls a device's keys, besides their own names.
+_HEADINGS: Final = {
+    "name": ("hostname", "host", "host_name", "device"),
+    "address": ("ip", "ip_address", "mgmt_ip", "management_ip", "primary_ip"),
+    "platform": ("os", "device_type", "type", "model"),
+}
 #: Seconds; a person waits for it.
 _TIMEOUT_S: Final = 90
 
@@ -45,16 +53,32 @@ def read_ansible(path: str, platforms: Collection[str]) -> Gathered:
 
 def read_csv(place: str, columns: Sequence[str], delimiter: str, platforms: Collection[str]) -> Gathered:
     """Rows of a file, or of one at a URL, with a heading or ``columns``. Raises :class:`ImportFailed`."""
-    table: dict[str, Any] = {"format": "csv", "columns": list(columns)}
+    fields = {key: [key, *_HEADINGS.get(key, ())] for key in PLAIN}
+    table: dict[str, Any] = {"format": "csv", "columns": list(columns), "fields": fields}
     if re.match(r"https?://", place):
         table |= {"kind": "http", "url": place, "delimiter": delimiter or ","}
     else:
         table |= {"kind": "file", "path": place}
         table["delimiter"] = delimiter or router_db.likely_delimiter(router_db.read_lines(Path(place)))
-    return _read(table, place, platforms)
+    gathered = _read(table, place, platforms, _folded)
+    if gathered.records and not any("name" in record for record in gathered.records):
+        raise ImportFailed(
+            f"no column of {place} is called name", "name the columns, in order: --columns name,address,platform,-"
+        )
+    return gathered
 
 
-def _read(data: dict[str, Any], origin: str, platforms: Collection[str]) -> Gathered:
+def _folded(record: Record) -> Record:
+    """The record as one whose heading was written in small letters, with ``_`` for blanks."""
+    return {re.sub(r"[\s-]+", "_", str(key).strip()).casefold(): value for key, value in record.items()}
+
+
+def _read(
+    data: dict[str, Any],
+    origin: str,
+    platforms: Collection[str],
+    taken: Callable[[Record], Record] = lambda record: record,
+) -> Gathered:
     faults: list[Fault] = []
     source = declared(
         "import",
@@ -70,5 +94,5 @@ def _read(data: dict[str, Any], origin: str, platforms: Collection[str]) -> Gath
         records = source.table.ask(source.folder)
     except SourceFailed as failed:
         raise ImportFailed(f"{origin}: {failed.problem}", failed.fix) from None
-    tables = [source.mapping.table(record) for record in records]
+    tables = [source.mapping.table(taken(record)) for record in records]
     return Gathered(origin, [table for table in tables if table is not None])
