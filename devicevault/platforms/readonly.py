@@ -1,7 +1,8 @@
 """What a page may type: a backup never changes a device.
 
 A command is refused when it, or any part behind a pipe, a semicolon or a quote, begins like one that changes
-something. Of those beginnings a few exact forms are about the running session alone, and only they are let through.
+something. Of those beginnings a few exact forms only print, or are about the running session alone, and only they are
+let through.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def judge(device: Device, call: Call, answer: HTTPResponse, refused: Collection[
     if status in refused:
         raise AuthenticationFailed(
             f"{said}: it refuses credential {credential.name!r}",
-            "check the token in the worker's credentials file, and from where the device lets it be used",
+            "check its token or password in the worker's credentials file, and from where the device lets it be used",
         )
     if status == 403:
         raise CommandRefused(said, f"give the account of credential {credential.name!r} the right to read it")

@@ -34,7 +34,9 @@ _ANSWER: Final = re.compile(r"\s*(?:<\?xml[^>]*\?>\s*)?<Response\b([^>]*)>(.*)</
 _LOGIN: Final = re.compile(r"\s*<Login>\s*<status>([^<]*)</status>\s*</Login>", re.IGNORECASE)
 #: Of the request as a whole, not of one entity: it stands where entities would begin.
 _STATUS: Final = re.compile(r'\s*<Status code="(\d+)">([^<]*)</Status>')
-_UNKNOWN: Final = re.compile(r'\s*<(\w+)[^>]*>\s*<Status code="529">[^<]*</Status>\s*</\1>')
+_UNKNOWN: Final = re.compile(
+    r'[ \t]{0,80}<(\w{1,64})[^<>\n]{0,80}>\s{0,80}<Status code="529">[^<\n]{0,200}</Status>\s{0,80}</\1>\n?', re.ASCII
+)
 _LOGGED_IN: Final = "authentication successful"
 
 
@@ -68,7 +70,7 @@ def _fetch(device: Device, entities: Sequence[str]) -> Fetched:
         size += len(part)
         device.check_size(size)
     text = "\n".join((f"<Response{heading}>", *parts, "</Response>", ""))
-    return Fetched(text.encode(), f"{len(parts)} answers, each to its end")
+    return Fetched(text.encode("latin-1"), f"{len(parts)} answers, each to its end")
 
 
 def _get(device: Device, entities: Sequence[str]) -> tuple[str, str]:
@@ -79,7 +81,8 @@ def _get(device: Device, entities: Sequence[str]) -> tuple[str, str]:
         judge(device, call, answer)
         return read(device, call, answer).content
 
-    answer = _ANSWER.fullmatch(exchange(device, call, take).decode("utf-8", "replace"))
+    # Taken as Latin-1, so that it keeps the device's own bytes.
+    answer = _ANSWER.fullmatch(exchange(device, call, take).decode("latin-1"))
     if answer is None:
         raise OutputTruncated(
             f"the answer of {device.address} port {device.port} does not end with </Response>",
