@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,12 +17,21 @@ from devicevault.demo.configurations import configuration_for
 from devicevault.demo.dialects import DIALECTS, Reading
 from devicevault.errors import CollectionError
 from devicevault.platforms import Platform, Platforms
+from devicevault.platforms.recording import Recording
 from tests.transcripts import transcripts
 
 PAGES = Platforms.load()
+#: Our own recordings, which say each platform's prompt.
+PLAYED = Path(__file__).parents[1] / "platforms"
 #: By its own words a part of a configuration.
 SNIPPET = "h3c_5130-48g_7.1.070"
-RECORDED = {recorded.name: recorded for recorded in transcripts() if recorded.name != SNIPPET}
+#: Nothing in their text says where it ends; a session reads them twice.
+ENDLESS = {"netgear_smart", "tnsr"}
+RECORDED = {
+    recorded.name: recorded
+    for recorded in transcripts()
+    if recorded.name != SNIPPET and recorded.platform not in ENDLESS
+}
 
 
 @dataclass(frozen=True)
@@ -50,12 +60,12 @@ def fixture(name: str) -> Fixture:
         page = PAGES.get(recorded.platform)
         command = next(command for command in page.artifacts[0].commands if command in recorded.answers)
         printed = clean(recorded.answers[command], echo=command, prompt=page.session.prompt)
-        prompt = DIALECTS[page.name].prompt
+        prompt = Recording.load(PLAYED / f"{page.name}.toml").prompt.splitlines()[-1]
     else:
         page, prompt = PAGES.get(name), DIALECTS[name].prompt
         reading = Reading("r1", "backup", 1, datetime(2026, 1, 1, tzinfo=UTC))
         printed = DIALECTS[name].frame(configuration_for(name, "r1", size_kb=2), reading)
-    mark = "# end of export\n" if page.complete.mark else ""
+    mark = (page.complete.mark or "").removeprefix("^").replace(r"\Z", "\n")
     return Fixture(page, prompt.format(name="r1", user="backup"), printed + mark)
 
 
@@ -78,7 +88,7 @@ def test_a_whole_configuration_is_proven(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_configuration_cut_at_any_point_is_not(name: str, data: st.DataObject) -> None:
     whole = fixture(name)
@@ -93,7 +103,7 @@ def test_a_configuration_cut_after_any_of_its_lines_is_not(name: str) -> None:
     """Where a device cuts, it mostly does between two lines."""
     whole = fixture(name)
     lines = whole.printed.rstrip().splitlines(keepends=True)
-    step = max(1, len(lines) // 400)
+    step = max(1, len(lines) // 100)
     for count in {*range(0, len(lines), step), *range(max(0, len(lines) - 40), len(lines))}:
         with pytest.raises(CollectionError):
             prove(whole, "".join(lines[:count]))
