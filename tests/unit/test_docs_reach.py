@@ -1,4 +1,4 @@
-"""What the pages on SSH and jump hosts show can be written as it stands."""
+"""What the pages on SSH, jump hosts, APIs and files show can be written as it stands."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from devicevault.collector.plugged import page_for
 from devicevault.credentials import CredentialStore
 from devicevault.inventory import load_inventory
+from devicevault.platforms import Platforms
 from devicevault.settings import JumpSettings, Settings, load_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("ssh.md", "jump-hosts.md", "apis-and-files.md")
+PLATFORMS = Platforms.load()
 EXAMPLES = [
     (page, match[1], match[2])
-    for page in ("ssh.md", "jump-hosts.md")
+    for page in PAGES
     for match in re.finditer(
         r"```toml\n# (?:/etc/devicevault/)?(\w+)\.toml[^\n]*\n(.*?)```", (DOCS / page).read_text(), re.DOTALL
     )
@@ -23,7 +27,7 @@ BASTION = '[jumps.bastion]\naddress = "192.0.2.1"\ncredential = "bastion"\n'
 
 
 def test_every_example_says_what_file_it_belongs_to() -> None:
-    assert len(EXAMPLES) == sum((DOCS / page).read_text().count("```toml\n") for page in ("ssh.md", "jump-hosts.md"))
+    assert len(EXAMPLES) == sum((DOCS / page).read_text().count("```toml\n") for page in PAGES)
 
 
 @pytest.mark.parametrize(("page", "file", "text"), EXAMPLES)
@@ -39,7 +43,10 @@ def test_an_example_loads(page: str, file: str, text: str, tmp_path: Path) -> No
     else:
         path.write_text('[defaults]\nplatform = "cisco_ios"\n' + text)
         settings = Settings.model_validate({"inventory": {"path": path}})
-        assert len(load_inventory(settings, {"cisco_ios"})) == text.count("[devices.")
+        found = load_inventory(settings, PLATFORMS.names())
+        assert len(found) == text.count("[devices.")
+        for device in found:
+            page_for(PLATFORMS.get(device.platform), device.options)
 
 
 def test_every_key_of_a_jump_is_explained_with_its_default() -> None:
