@@ -102,7 +102,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_concurrency": settings.worker.concurrency,
         "worker_consumer": "devicevault.collector.event_line:EventLineConsumer",
         "worker_send_task_events": True,
-        "task_send_sent_event": True,
+        # One message for each request: a word to Flower that it was sent would double them, and where RabbitMQ blocks
+        # the connection Celery's dispatcher of events swallows the only word of it.
+        "task_send_sent_event": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         # A broker that is away comes back some day; its absence never ends a worker.

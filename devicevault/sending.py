@@ -1,4 +1,4 @@
-"""Requests on their way into the broker: the connection, the queues, and one message after the other."""
+"""Requests on their way into the broker: the connection, the queues, and the messages, a few at a time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from devicevault import names, refusal
 from devicevault.celery_app import message_options
+from devicevault.confirmations import Confirmations
 from devicevault.errors import ServiceUnavailable
 from devicevault.messages import CollectRequest
 from devicevault.settings import Settings, mask_passwords
@@ -23,7 +24,10 @@ logger = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S: Final = 5.0
 #: RabbitMQ without disk or memory to spare confirms nothing and refuses nothing: it just stays silent.
 CONFIRM_TIMEOUT_S: Final = 10.0
-#: Seconds before one message is tried again, each on a new connection, when the broker goes away in the middle.
+#: Requests on their way to RabbitMQ at a time. Those not confirmed when it goes away are sent once more, and may be
+#: there twice then.
+UNCONFIRMED_MAX: Final = 100
+#: Seconds before they are tried again, each time on a new connection, when the broker goes away in the middle.
 AGAIN_AFTER_S: Final = (0.2, 1.0, 3.0, 5.0)
 
 
@@ -80,46 +84,84 @@ def send(
 
     Once a message was refused in spite of all retries the broker is away, and the rest would wait for nothing.
     """
-    producer = app.amqp.Producer(connection, auto_declare=False)
-    for request in requests:
+    at_once = UNCONFIRMED_MAX if settings.has_amqp_broker else 1
+    sender = _Sender(app, connection, settings)
+    for start in range(0, len(requests), at_once):
         try:
-            producer = _send_one(app, connection, producer, request, settings)
+            sender.send(requests[start : start + at_once], undelivered)
         except refusal.broker_errors(connection) as error:
             reason = f"the broker did not take the request: {refusal.in_words(error)}; collect the device again"
             undelivered.update(dict.fromkeys(undelivered.keys() & {one.task_id for one in requests}, reason))
             # Closing politely would wait for an answer which a blocked broker never gives.
             connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
             return
-        undelivered.pop(request.task_id, None)
 
 
-def _send_one(
-    app: Celery, connection: Connection, producer: Producer, request: CollectRequest, settings: Settings
-) -> Producer:
-    """Send one request; returns the producer for the next one, which is another after the connection was lost.
+class _Sender:
+    """Sends a few requests at a time, on one connection after the other where it is lost.
 
     Not by kombu's retrying: it tries the lost connection's channel again and again where the queue is to be declared.
     """
-    waits_s = iter(AGAIN_AFTER_S)
-    while True:
-        try:
-            app.send_task(
+
+    def __init__(self, app: Celery, connection: Connection, settings: Settings) -> None:
+        self._app = app
+        self._connection = connection
+        self._settings = settings
+        self._producer: Producer | None = None
+        #: With RabbitMQ only: Redis has taken a message when it was sent.
+        self._confirmations: Confirmations | None = None
+
+    def send(self, requests: Sequence[CollectRequest], undelivered: dict[str, str]) -> None:
+        """Send these, several times where need be, and take those the broker took out of ``undelivered``."""
+        waits_s = iter(AGAIN_AFTER_S)
+        left = list(requests)
+        while True:
+            try:
+                self._send_once(left)
+            except refusal.PublishingBlockedError:
+                self._taken(left, undelivered)
+                raise
+            except refusal.broker_errors(self._connection):
+                left = self._taken(left, undelivered)
+                wait_s = next(waits_s, None)
+                if wait_s is None:
+                    raise
+            else:
+                self._taken(left, undelivered)
+                return
+            self._producer = self._confirmations = None
+            self._connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
+            time.sleep(wait_s)
+
+    def _send_once(self, requests: Sequence[CollectRequest]) -> None:
+        self._sent = 0
+        if self._producer is None:
+            # Connects when it is first used.
+            self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
+            if self._settings.has_amqp_broker:
+                self._confirmations = Confirmations(self._producer.channel)
+        for request in requests:
+            if self._confirmations is not None:
+                self._confirmations.begin(request.task_id)
+            self._app.send_task(
                 names.TASK_COLLECT,
                 args=(request.to_wire(),),
-                producer=producer,
+                # What Flower shows; Celery would write the whole request down once more.
+                argsrepr=f"({request.device!r},)",
+                producer=self._producer,
                 ignore_result=True,
                 retry=False,
-                confirm_timeout=CONFIRM_TIMEOUT_S,
-                **message_options(request, settings),
+                **message_options(request, self._settings),
             )
-            return producer
-        except refusal.PublishingBlockedError:
-            raise
-        except refusal.broker_errors(connection):
-            wait_s = next(waits_s, None)
-            if wait_s is None:
-                raise
-        connection.collect(CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
-        time.sleep(wait_s)
-        # Connects when it is first used.
-        producer = app.amqp.Producer(connection, auto_declare=False)
+            self._sent += 1
+        if self._confirmations is not None:
+            self._confirmations.wait(CONFIRM_TIMEOUT_S)
+
+    def _taken(self, requests: Sequence[CollectRequest], undelivered: dict[str, str]) -> list[CollectRequest]:
+        """Note which the broker took; returns the others."""
+        sent, unsent = requests[: self._sent], requests[self._sent :]
+        missing = self._confirmations.missing if self._confirmations is not None else set()
+        for request in sent:
+            if request.task_id not in missing:
+                undelivered.pop(request.task_id, None)
+        return [request for request in sent if request.task_id in missing] + list(unsent)
