@@ -65,7 +65,7 @@ def fixture(name: str) -> Fixture:
         page, prompt = PAGES.get(name), DIALECTS[name].prompt
         reading = Reading("r1", "backup", 1, datetime(2026, 1, 1, tzinfo=UTC))
         printed = DIALECTS[name].frame(configuration_for(name, "r1", size_kb=2), reading)
-    mark = (page.complete.mark or "").removeprefix("^").replace(r"\Z", "\n")
+    mark = page.complete.mark.pattern.removeprefix("^").replace(r"\Z", "\n") if page.complete.mark else ""
     return Fixture(page, prompt.format(name="r1", user="backup"), printed + mark)
 
 
