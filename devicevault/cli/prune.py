@@ -13,6 +13,7 @@ import click
 
 from devicevault.cli import examples, pass_settings
 from devicevault.cli.console import console, errors, print_json, print_table, say, table
+from devicevault.errors import ServiceUnavailable
 from devicevault.settings import RetentionSettings, Settings
 from devicevault.wording import counted
 
@@ -62,9 +63,11 @@ def prune(settings: Settings, dry_run: bool, vacuum: bool, as_json: bool) -> Non
             if vacuum:
                 give_back(store, tell)
         space = space_of(store)
-    if not as_json:
-        _print(settings.retention, tally, archiving, space, dry_run=dry_run)
-    letters = _dead_letters(settings, now, dry_run=dry_run, tell_of=not as_json)
+    letters, trouble = None, None
+    try:
+        letters = _dead_letters(settings, now, dry_run=dry_run)
+    except ServiceUnavailable as error:  # they have their turn next time
+        trouble = error
     if as_json:
         kinds = {kind.value: asdict(amount) for kind, amount in tally}
         print_json(
@@ -75,6 +78,13 @@ def prune(settings: Settings, dry_run: bool, vacuum: bool, as_json: bool) -> Non
                 "database": asdict(space),
             }
         )
+    else:
+        _print(settings.retention, tally, letters, dry_run=dry_run)
+        if archiving is not None:
+            _tell_of_devices(archiving, settings.retention.archive_after_days, dry_run=dry_run)
+        _tell_of_space(space, tally.bytes if dry_run else 0)
+    if trouble:
+        raise trouble
 
 
 def _archive(settings: Settings, store: Store, now: datetime, *, dry_run: bool) -> Archiving | None:
@@ -90,8 +100,8 @@ def _archive(settings: Settings, store: Store, now: datetime, *, dry_run: bool) 
         return archive_absent(session, ids, settings.retention.archive_after_days, now, dry_run=dry_run)
 
 
-def _dead_letters(settings: Settings, now: datetime, *, dry_run: bool, tell_of: bool) -> Amount | None:
-    """Raises :class:`~devicevault.errors.ServiceUnavailable` where Redis does not answer: they wait for next time."""
+def _dead_letters(settings: Settings, now: datetime, *, dry_run: bool) -> Amount | None:
+    """``None`` where they are kept for ever. Raises :class:`ServiceUnavailable` where Redis does not answer."""
     days = settings.retention.dead_letters_days
     if not days:
         return None
@@ -100,32 +110,36 @@ def _dead_letters(settings: Settings, now: datetime, *, dry_run: bool, tell_of: 
 
     with connect_redis(settings.redis_url) as redis:
         letters = DeadLetters(redis, settings.results_stream)
-        found = Amount(*letters.expire(now - timedelta(days=days), dry_run=dry_run))
-    if tell_of and found.count:
-        would = "would be dropped" if dry_run else "dropped"
-        say(console(), f"{counted(found.count, 'dead letter')} of more than {days} days {would}: {_size(found.bytes)}")
-    return found
+        return Amount(*letters.expire(now - timedelta(days=days), dry_run=dry_run))
 
 
-def _print(
-    retention: RetentionSettings, tally: Tally, archiving: Archiving | None, space: Space, *, dry_run: bool
-) -> None:
+def _print(retention: RetentionSettings, tally: Tally, letters: Amount | None, *, dry_run: bool) -> None:
     grid = table("What", "Kept", "Would go" if dry_run else "Deleted", "Room")
     for column in grid.columns[2:]:
         column.justify, column.no_wrap = "right", True
     rules = _rules(retention)
-    for kind, amount in tally:
-        grid.add_row(kind.value, rules[kind.value], str(amount.count), _size(amount.bytes) if amount.count else "")
+    amounts = {kind.value: amount for kind, amount in tally}
+    if letters is not None:
+        amounts["dead letters"] = letters
+    for name, amount in amounts.items():
+        grid.add_row(name, rules[name], str(amount.count), _size(amount.bytes) if amount.count else "")
     print_table(grid)
-    if archiving is not None:
-        _tell_of_devices(archiving, retention.archive_after_days, dry_run=dry_run)
+
+
+def _tell_of_space(space: Space, to_be_free: int) -> None:
     out = console()
-    if space.free is None:
-        say(out, f"The database has {_size(space.bytes)}; PostgreSQL uses the room of deleted rows for new ones.")
-        return
-    words = f"The database file has {_size(space.bytes)}, of which {_size(space.free)} are free for new rows"
-    more = "; `devicevault prune --vacuum` gives them back to the disk" if space.free else ""
-    say(out, f"{words}{more}.")
+    file = "database file" if space.free is not None else "database"
+    if to_be_free:
+        say(out, f"The {file} has {_size(space.bytes)}; about {_size(to_be_free)} of it would be free for new rows")
+    elif space.free:
+        free = f"{_size(space.free)} of it are free for new rows"
+        say(
+            out,
+            f"The {file} has {_size(space.bytes)}: {free}. `devicevault prune --vacuum` gives them back to the disk.",
+        )
+    else:
+        more = "" if space.free is not None else "; PostgreSQL fills the room of deleted rows with new ones"
+        say(out, f"The {file} has {_size(space.bytes)}{more}")
 
 
 def _tell_of_devices(archiving: Archiving, after_days: int, *, dry_run: bool) -> None:
@@ -159,6 +173,7 @@ def _rules(retention: RetentionSettings) -> dict[str, str]:
         "results": _days(retention.results_days, "for ever") + ", those of revisions as long as these",
         "logs": _days(retention.logs_days, "as long as their results"),
         "runs": _days(retention.runs_days, "for ever"),
+        "dead letters": _days(retention.dead_letters_days, "for ever"),
     }
 
 
