@@ -33,7 +33,7 @@ class Scan:
         """
         self.text = text
         self._lowered = _lowered(text)
-        self._kinds = made_from._kinds if made_from else _kinds_of_lines(self._lowered)
+        self._kinds: str = made_from._kinds if made_from else _kinds_of_lines(self._lowered)
 
     def matches(self, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
         """Every match, within one line each; a pattern that names ``\\n`` is matched across lines."""
