@@ -178,9 +178,10 @@ def _unsaved(session: Session, name: str | None) -> Sides:
 
 def _since(session: Session, name: str | None, groups: tuple[str, ...], since: datetime) -> Iterator[Sides]:
     from devicevault.store.changes import changes_since
-    from devicevault.store.reader import find_device
+    from devicevault.store.reader import check_groups, find_device
     from devicevault.store.states import Chosen
 
+    check_groups(session, groups)
     devices = (find_device(session, name).device_id,) if name else ()
     for changed in changes_since(session, Chosen(devices=devices, groups=groups), since):
         yield _of_change(changed)

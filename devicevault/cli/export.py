@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from devicevault.cli import examples, pass_settings
+from devicevault.cli import examples, finish, pass_settings
 from devicevault.cli.clock import Moment
 from devicevault.cli.console import console, errors, print_json, say
 from devicevault.errors import UsageError
@@ -69,7 +69,7 @@ def export(
     Files that are there already are replaced. A device's other artifacts go beside it, as DEVICE+ARTIFACT.
     """
     from devicevault.store import open_store
-    from devicevault.store.reader import find_device
+    from devicevault.store.reader import check_groups, find_device
     from devicevault.store.states import Chosen, states
 
     if originals and is_opened:
@@ -77,6 +77,7 @@ def export(
     written: list[dict[str, object]] = []
     with open_store(settings.database_url) as store:
         with store.reading() as session:
+            check_groups(session, groups)
             ids = [find_device(session, name, archived=archived).device_id for name in devices]
             found = states(session, Chosen(ids, groups, platforms, archived=archived), at=at)
         if originals or is_opened:
@@ -92,6 +93,11 @@ def export(
         count = len({one["device_id"] for one in written})
         of = "1 device" if count == 1 else f"{count} devices"
         say(console(), f"{len(written)} file{'s' * (len(written) != 1)} of {of} in {directory}")
+    if not found:
+        say(
+            errors(), "there is nothing to export: no backup was made by then, or none fits the options", style="yellow"
+        )
+        finish(failed=True)
 
 
 def _texts(store: Store, states: Sequence[State]) -> Iterator[File]:

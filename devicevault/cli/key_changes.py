@@ -37,6 +37,8 @@ def rotate(settings: Settings, lost: bool) -> None:
     made = key_rotation.replace_lost(settings.vault) if lost else key_rotation.rotate(settings.vault)
     console().print(f"from now on originals are sealed with key {made}")
     say(console(), COPY.format(path=settings.vault.public_key))
+    if lost:
+        say(console(), "What was sealed before stays closed: devicevault keys show --originals tells how much that is.")
     then = "devicevault collect --all" if lost else "devicevault keys reseal"
     say(console(), f"Then: {then}. Keep a new copy of {settings.vault.private_key} in a safe.")
 

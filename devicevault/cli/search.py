@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from devicevault.store.matching import Matcher
+    from devicevault.store.reader import check_groups, find_device
     from devicevault.store.search import Found
     from devicevault.store.states import State
 
@@ -66,6 +67,7 @@ def search(
     """
     from devicevault.store import open_store
     from devicevault.store.matching import Matcher
+    from devicevault.store.reader import check_groups, find_device
     from devicevault.store.search import search as look_through
     from devicevault.store.states import Chosen, states
 
@@ -73,7 +75,9 @@ def search(
     matcher = Matcher.compile(wanted, ignore_case=ignore_case, fixed=fixed or (originals and pattern is None))
     with open_store(settings.database_url) as store:
         with store.reading() as session:
-            chosen = Chosen(devices, groups, platforms, archived=archived)
+            check_groups(session, groups)
+            ids = [find_device(session, name, archived=archived).device_id for name in devices]
+            chosen = Chosen(ids, groups, platforms, archived=archived)
             found = states(session, chosen, at=at, every_revision=every_revision)
         if originals:
             from devicevault.cli.originals import search_originals

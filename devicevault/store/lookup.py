@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -29,6 +29,17 @@ def find_device(session: Session, name: str, *, archived: bool = True) -> Device
         when = device.archived_at.astimezone().date()
         raise UsageError(f"{device.name} left the inventory and was archived on {when}", "add --archived to see it")
     return device
+
+
+def check_groups(session: Session, groups: Collection[str]) -> None:
+    """Raises :class:`~devicevault.errors.UsageError` for a group no device was ever in, naming the nearest."""
+    if not groups:
+        return
+    known = set(session.scalars(select(Device.group).distinct()))
+    for group in groups:
+        if group not in known:
+            hint = did_you_mean(group, known) or f"there is {', '.join(sorted(known)) or 'none yet'}"
+            raise UsageError(f"no device of a group {group!r} was ever collected", hint)
 
 
 def pinned_host_keys(session: Session, device_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -16,7 +16,7 @@ from devicevault.store.history import (
     suspect_devices,
     thinned_after,
 )
-from devicevault.store.lookup import find_device, pinned_host_keys
+from devicevault.store.lookup import check_groups, find_device, pinned_host_keys
 from devicevault.store.standing import (
     DeviceState,
     ResultSummary,
@@ -34,6 +34,7 @@ __all__ = [
     "ResultSummary",
     "Revision",
     "artifact_names",
+    "check_groups",
     "device_results",
     "device_revisions",
     "device_states",

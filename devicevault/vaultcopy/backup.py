@@ -39,7 +39,7 @@ def back_up(settings: Settings, config: Path, path: Path, passphrase: str = "") 
             return archive.write(path, copy, small, about)
     except (OSError, sqlite3.Error) as error:
         raise ServiceUnavailable(
-            f"{path} can't be written: {error}",
+            f"{path} can't be written: {getattr(error, 'strerror', None) or error}",
             "name a file in a folder that is there, and make room for two databases",
         ) from None
 

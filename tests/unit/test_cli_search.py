@@ -135,6 +135,18 @@ class TestSearchOfOriginals:
         assert run("search", "--originals", typed="x\n").exit_code == 78
 
 
+@pytest.mark.parametrize("command", [("search", "."), ("export", "out"), ("diff", "--since", "1d")])
+def test_a_mistyped_group_is_a_usage_error_with_the_nearest(run: Run, command: tuple[str, ...]) -> None:
+    """Or a script would take it for a group in which nothing changed."""
+    done = run(*command, "--group", "dnz")
+    assert (done.exit_code, "did you mean 'dmz'?" in done.stderr) == (2, True)
+
+
+def test_an_export_of_nothing_is_a_failure(run: Run, tmp_path: Path) -> None:
+    done = run("export", str(tmp_path), "--at", "2020-01-01")
+    assert (done.exit_code, "nothing to export" in done.stderr) == (1, True)
+
+
 class TestExport:
     def test_one_file_per_device_by_group(self, run: Run, tmp_path: Path) -> None:
         done = run("export", str(tmp_path / "out"))
