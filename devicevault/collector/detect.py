@@ -91,6 +91,8 @@ def detect(open_session: Callable[[Platform], AbstractContextManager[Session]], 
         answers: dict[str, str] = {}
         while len(answers) < QUESTIONS_MAX and (
             command := _next_question(_speaking(candidates, answers), found.guesses, answers)
+            # Its errors may be worded as others' are.
+            or (not found.guesses and _next_question(candidates, (), answers))
         ):
             answers[command] = session.ask(command)
             found.asked.append(command)

@@ -86,6 +86,14 @@ def test_nothing_is_asked_where_no_page_knows_the_prompt() -> None:
     assert (found.guesses, found.asked, typed) == ([], [], ["exit"])
 
 
+def test_a_device_whose_errors_are_worded_as_others_is_found_all_the_same() -> None:
+    others = [page(name, f"show {name}", errors=["^% Invalid"]) for name in ("one", "two", "three")]
+    acme = page("acme", "show zebra", errors=["^Unknown action"])
+    found, typed = detected(*others, acme, show_zebra="acme version 1\n")
+    assert [guess.platform for guess in found.guesses] == ["acme"]
+    assert typed == ["show one", "show three", "show two", "show zebra", "exit"]
+
+
 def test_the_commonest_question_is_asked_first_and_none_without_need() -> None:
     pages = [page("a", "display version"), page("b", "show version", "show hardware"), page("c", "show version")]
     found, _ = detected(*pages, show_version="c version 1\n")
