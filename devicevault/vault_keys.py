@@ -68,8 +68,8 @@ PRIVATE: Final = KeyKind(
     "devicevault-private-1",
     0o600,
     "opens originals; it never leaves the vault's host, save for your own copy in a safe",
-    "originals can be opened only on the vault's host, where `devicevault keys create` put vault.key, or with your copy "
-    "of it; once every copy is lost nobody can open them, and `devicevault keys rotate --lost` begins anew",
+    "originals can be opened only on the vault's host, where `devicevault keys create` put vault.key, or with your "
+    "copy of it; once every copy is lost nobody can open them, and `devicevault keys rotate --lost` begins anew",
     may_be_many=True,
 )
 DIGEST: Final = KeyKind(

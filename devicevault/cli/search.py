@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from devicevault.store.matching import Matcher
-    from devicevault.store.reader import check_groups, find_device
     from devicevault.store.search import Found
     from devicevault.store.states import State
 
