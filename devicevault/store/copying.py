@@ -34,7 +34,6 @@ from devicevault.store.engine import connect, translated
 
 #: Rows read and written at a time: each may hold a configuration.
 AT_ONCE: Final = 100
-ALEMBIC: Final = "alembic_version"
 
 
 def copy_to_file(engine: Engine, path: Path) -> str:
@@ -123,7 +122,7 @@ def _copy_rows(source: Connection, target: Connection) -> None:
     there, here = _tables(source), _tables(target)
     zone = UTC if target.dialect.name == "postgresql" else None
     for table in here.sorted_tables:
-        if table.name == ALEMBIC:
+        if table.name == schema.VERSION_TABLE:
             continue
         rows = source.execution_options(stream_results=True).execute(select(there.tables[table.name]))
         for some in rows.mappings().partitions(AT_ONCE):
