@@ -17,6 +17,8 @@ from devicevault.errors import ConfigurationError, ExitCode, Fault
 from devicevault.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from devicevault.inventory import Device, Inventory
     from devicevault.settings import Settings
 
@@ -88,6 +90,7 @@ def check(settings: Settings, as_json: bool) -> None:
     try:
         inventory = _load(settings, credentials, fresh=True)
         faults += [fault for state in inventory.sources for fault in state.faults]
+        faults += _faults_of_pages(settings, inventory)
     except ConfigurationError as error:
         error_kind = ConfigurationError if faults else type(error)
         faults += error.faults
@@ -111,6 +114,26 @@ def _load(settings: Settings, credentials: tuple[str, ...] | None, *, fresh: boo
     from devicevault.platforms import Platforms
 
     return load_inventory(settings, Platforms.load(settings.platforms_dir).names(), credentials, fresh=fresh)
+
+
+def _faults_of_pages(settings: Settings, inventory: Inventory) -> Iterator[Fault]:
+    """What a device's page needs of it and it does not say."""
+    from devicevault.errors import PluginUnusable
+    from devicevault.platforms import Platforms
+    from devicevault.platforms.asked import page_for
+    from devicevault.tomlfile import dotted
+
+    platforms = Platforms.load(settings.platforms_dir)
+    for device in inventory:
+        page = platforms.get(device.platform)
+        place = f"sources.{device.source}" if device.source else str(inventory.path)
+        try:
+            page_for(page, device.options)
+        except PluginUnusable as error:
+            yield Fault(place, error.problem, error.fix, dotted(("devices", device.name, "options")))
+        if page.plugin and (device.transport == "telnet" or device.console):
+            problem = f"{page.name} is read by a plugin, which knows neither telnet nor console servers"
+            yield Fault(place, problem, "give it another platform", dotted(("devices", device.name, "platform")))
 
 
 def _cells(device: Device) -> dict[str, str]:

@@ -18,7 +18,6 @@ from devicevault.cli.trial_view import print_trial, summary
 from devicevault.collector.capture import captured
 from devicevault.collector.completeness import judge
 from devicevault.collector.normalise import normalise
-from devicevault.collector.plugged import page_for
 from devicevault.collector.text import decode
 from devicevault.collector.trial import (
     CUTS,
@@ -32,6 +31,7 @@ from devicevault.errors import PlatformUnknown, UsageError
 from devicevault.inventory import load_inventory
 from devicevault.messages import CollectRequest
 from devicevault.platforms import Platforms
+from devicevault.platforms.asked import page_for
 from devicevault.platforms.page import Platform
 from devicevault.platforms.recording import Expected, Recording
 from devicevault.platforms.written import written

@@ -22,7 +22,7 @@ from devicevault.collector.deadline import Limit
 from devicevault.collector.jump import JumpHosts
 from devicevault.collector.logins import Logins, NoLogins
 from devicevault.collector.pace import Pace
-from devicevault.collector.plugged import Readable, page_for
+from devicevault.collector.plugged import Readable
 from devicevault.collector.seal import Sealer
 from devicevault.collector.session import Reading
 from devicevault.collector.steps import Steps, Transcript
@@ -38,6 +38,7 @@ from devicevault.errors import (
 )
 from devicevault.messages import Artifact, CollectFacts, CollectRequest, CollectResult, Status
 from devicevault.platforms import Platforms
+from devicevault.platforms.asked import page_for
 from devicevault.platforms.page import ArtifactSource, Platform
 from devicevault.plugins import Plugin, Plugins
 from devicevault.settings import Settings, SshSettings

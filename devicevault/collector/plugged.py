@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 import http.client
 import logging
-import posixpath
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import paramiko
 
@@ -29,7 +28,6 @@ from devicevault.errors import (
     DeviceVaultError,
     OutputEmpty,
     OutputTruncated,
-    PluginUnusable,
     SessionTimeout,
 )
 from devicevault.messages import CollectFacts
@@ -175,33 +173,6 @@ class PluginSession:
                 f"plugin {self._name!r} failed with {type(error).__name__} while {self._device.limit.step}",
                 "see the worker's journal, and tell those who wrote it",
             ) from None
-
-
-def page_for(page: Platform, options: Mapping[str, Any]) -> Platform:
-    """The page with what this device's options ask for. Raises :class:`PluginUnusable` where they don't."""
-    if page.plugin is None or not (option := page.plugin.ask_option):
-        return page
-    asked = options.get(option)
-    asked = [asked] if isinstance(asked, str) else asked
-    if not (isinstance(asked, list) and asked and all(isinstance(each, str) and each for each in asked)):
-        raise PluginUnusable(
-            f"the device does not say what to fetch, and the page {page.name!r} can't know",
-            f'give it options.{option} = ["..."] in the inventory',
-        )
-    binary = not options.get("text", not page.artifacts[0].binary)
-    sources = [
-        page.artifacts[0].model_copy(update={"name": name, "ask": (ask,), "binary": binary})
-        for name, ask in zip(_names(asked), asked, strict=True)
-    ]
-    return page.model_copy(update={"artifacts": tuple(sources)})
-
-
-def _names(paths: Sequence[str]) -> Iterator[str]:
-    """An artifact's name for each: the last part of its path, unless two are alike."""
-    last = [posixpath.basename(path.rstrip("/")) or path for path in paths]
-    for path, short in zip(paths, last, strict=True):
-        name = short if last.count(short) == 1 else path.strip("/").replace("/", "_")
-        yield name.replace("*", "newest")
 
 
 def _agreed(page: Platform, first: Reading, second: Reading) -> str:

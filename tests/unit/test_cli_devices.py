@@ -124,6 +124,19 @@ def uncommented(sample: Path) -> str:
     return re.sub(r"^#(?=[a-z\[])", "", sample.read_text(), flags=re.MULTILINE)
 
 
+def test_check_tells_what_a_devices_page_needs_and_it_does_not_say(folder: Path) -> None:
+    (folder / "devices.toml").write_text(
+        '[defaults]\nplatform = "sftp_file"\n[devices.a]\n[devices.b]\noptions.files = "/etc/b"\n'
+        '[devices.c]\nplatform = "f5_ucs"\ntransport = "telnet"\n'
+    )
+    result = run(folder, "check")
+    assert result.exit_code == ExitCode.CONFIGURATION
+    first, second = result.stderr.strip().splitlines()
+    assert first.endswith('can\'t know; give it options.files = ["..."] in the inventory')
+    assert "devices.toml: devices.a.options: the device does not say what to fetch" in first
+    assert "devices.c.platform: f5_ucs is read by a plugin, which knows neither telnet nor console" in second
+
+
 def test_the_samples_are_right_as_they_are_and_with_their_examples_switched_on(tmp_path: Path) -> None:
     for devices, credentials in (
         ((ETC / "devices.toml").read_text(), (ETC / "credentials.toml").read_text()),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from devicevault.collector.plugged import page_for
 from devicevault.credentials import CredentialStore
 from devicevault.inventory import load_inventory
 from devicevault.platforms import Platforms
+from devicevault.platforms.asked import page_for
 from devicevault.settings import JumpSettings, Settings, load_settings
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -14,12 +14,12 @@ from click.testing import CliRunner
 
 from devicevault.cli import main
 from devicevault.collector.collect import CollectorContext, collect
-from devicevault.collector.plugged import page_for
 from devicevault.doctor.plugins import look
 from devicevault.errors import PluginUnusable
 from devicevault.inventory import load_inventory
 from devicevault.messages import Status
 from devicevault.platforms import Platforms
+from devicevault.platforms.asked import page_for
 from devicevault.plugins import Plugins
 from devicevault.plugins.https import Https
 from devicevault.plugins.scp import Scp
