@@ -61,7 +61,8 @@ def list_devices(settings: Settings, groups: tuple[str, ...], tags: tuple[str, .
         return
     rows = [_cells(device) for device in found]
     # Most inventories have no source and every device enabled, and a column of nothing takes room from the others.
-    optional = {"Source": any(device.source for device in found), "Enabled": not all(d.enabled for d in found)}
+    optional = {"Enabled": not all(device.enabled for device in found)}
+    optional |= {heading: any(row[heading] for row in rows) for heading in ("Way", "Source")}
     headings = [heading for heading in rows[0] if optional.get(heading, True)]
     grid = table(*headings)
     for row in rows:
@@ -145,10 +146,18 @@ def _cells(device: Device) -> dict[str, str]:
         "Platform": device.platform,
         "Group": device.group,
         "Credential": ", ".join(device.credentials),
+        "Way": _way(device),
         "Tags": ", ".join(device.tags),
         "Source": device.source,
         "Enabled": "yes" if device.enabled else "no",
     }
+
+
+def _way(device: Device) -> str:
+    """How it is reached, where that is not what its group's settings say, over SSH."""
+    hops = "straight" if device.jump == () else " → ".join(device.jump or ())
+    console = f"console {device.console}{device.console_line}" if device.console else ""
+    return ", ".join(filter(None, (hops, console, "telnet" if device.transport == "telnet" else "")))
 
 
 def _report(

@@ -80,6 +80,19 @@ def test_list_as_json_holds_all_that_a_device_is(folder: Path) -> None:
     }
 
 
+def test_list_tells_the_way_where_a_device_has_one_of_its_own(folder: Path) -> None:
+    (folder / "devices.toml").write_text(
+        '[defaults]\nplatform = "cisco_ios"\n[devices.a]\n[devices.b]\njump = ["bastion", "inner"]\n'
+        'console = "oob"\nconsole_line = ":port7"\n[devices.c]\njump = []\ntransport = "telnet"\n'
+    )
+    lines = run(folder, "list").stdout.splitlines()
+    assert [line[lines[0].index("Way") :].rstrip() for line in lines[2:5]] == [
+        "",
+        "bastion → inner, console oob:port7",
+        "straight, telnet",
+    ]
+
+
 def test_list_of_an_unknown_tag_is_a_usage_error(folder: Path) -> None:
     result = run(folder, "list", "--tag", "cord")
     assert result.exit_code == ExitCode.USAGE
