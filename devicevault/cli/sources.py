@@ -69,12 +69,13 @@ def accept_source(settings: Settings, sources: tuple[str, ...]) -> None:
     from devicevault.platforms import Platforms
 
     platforms = Platforms.load(settings.platforms_dir).names()
-    known = [state.name for state in load_inventory(settings, platforms).sources]
+    # Asked anew, so that nothing is told of earlier: what it answers now is shown below.
+    known = [state.name for state in load_inventory(settings, platforms, fresh=True).sources]
     for name in sources:
         if name not in known:
             fix = did_you_mean(name, known) or f"there are: {', '.join(known) or 'none'}"
             raise UsageError(f"the inventory has no source {name!r}", fix)
-    inventory = load_inventory(settings, platforms, accept=sources)
+    inventory = load_inventory(settings, platforms, fresh=True, accept=sources)
     print_sources(inventory)
     if any(state.trouble for state in inventory.sources if state.name in sources):
         click.get_current_context().exit(ExitCode.UNAVAILABLE)

@@ -100,8 +100,14 @@ def _get(url: str, headers: Mapping[str, str], ca_file: str | None, timeout_s: f
         raise _refusal(url, error) from None
     except (URLError, OSError, HTTPException, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        told = "no answer in time" if isinstance(reason, TimeoutError) else f"{reason}" or type(reason).__name__
-        raise SourceFailed(f"{_origin(url)} can't be asked: {told}") from None
+        raise SourceFailed(f"{_origin(url)} can't be asked: {_words(reason)}") from None
+
+
+def _words(reason: Any) -> str:
+    if isinstance(reason, TimeoutError):
+        return "no answer in time"
+    plain = reason.strerror if isinstance(reason, OSError) and not isinstance(reason, ssl.SSLError) else ""
+    return plain or str(reason) or type(reason).__name__
 
 
 def _tls(ca_file: str | None) -> ssl.SSLContext:
