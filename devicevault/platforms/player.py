@@ -32,11 +32,13 @@ class Player:
         answer = self.recording.answer(command, self.asked[command], self.page)
         if answer is None or not self.cuts or command not in self._reading():
             return answer
-        share = self.cuts[(self.asked[command] - 1) % len(self.cuts)]
+        turn = (self.asked[command] - 1) % len(self.cuts)
+        share = self.cuts[turn]
+        # One more each time, for in a short answer different shares may be the same number of lines.
         if self.page.plugin:  # a transfer breaks off anywhere
-            return answer[: int(len(answer) * share)]
+            return answer[: int(len(answer) * share) + turn]
         lines = answer.rstrip().splitlines(keepends=True)
-        return "".join(lines[: int(len(lines) * share)])
+        return "".join(lines[: int(len(lines) * share) + turn])
 
     def _reading(self) -> set[str]:
         mark = self.page.complete.mark_with

@@ -49,7 +49,8 @@ def _fetch(device: Device, sftp: paramiko.SFTPClient, ask: str) -> Fetched:
         path = _newest(device, sftp, ask) if "*" in ask else ask
         return _read(device, sftp, path)
     except FileNotFoundError:
-        raise CommandRejected(f"{device.name} has no file {ask}", "check the path") from None
+        fix = "see whether the device makes such files, and check the path" if "*" in ask else "check the path"
+        raise CommandRejected(f"{device.name} has no file {ask}", fix) from None
     except PermissionError:
         raise CommandRefused(f"{device.name} does not let us read {ask}", "give the login the right to") from None
     except OSError as error:
