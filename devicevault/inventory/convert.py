@@ -77,8 +77,11 @@ def to_names(value: Any) -> Any:
 
 
 def to_jumps(value: Any) -> Any:
-    """As :func:`to_names`; ``-`` stands for no jump host at all."""
-    return [] if isinstance(value, str) and value.strip() == STRAIGHT else to_names(value)
+    """As :func:`to_names`; ``-`` alone stands for no jump host at all."""
+    named = to_names(value)
+    if named == [STRAIGHT]:
+        return []
+    return None if named == [] else named
 
 
 def to_option(value: Any) -> Any:

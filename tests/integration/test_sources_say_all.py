@@ -89,7 +89,7 @@ def as_csv(folder: Path) -> str:
 def as_json(folder: Path) -> str:
     native = {**SAID, "port": 2207, "enabled": False, "credential": ["core", "spare"], "jump": ["bastion", "inner"]}
     told = {"options": json.loads(SAID["options"]), "deadline_s": 240, "tags": ["edge", "berlin"]}
-    (folder / "list.json").write_text(json.dumps([{**native, **told}, {**OLD, "jump": []}]))
+    (folder / "list.json").write_text(json.dumps([{**native, **told}, {**OLD, "jump": ["-"]}]))
     return source('kind = "file"\npath = "list.json"')
 
 
@@ -145,6 +145,13 @@ def test_one_option_has_a_column_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("name,platform,options.files\nfw3,sftp_file,/etc/a\n")
     (three,) = loaded(tmp_path, source('kind = "file"\npath = "list.csv"'))
     assert three.options == {"files": "/etc/a"}
+
+
+def test_an_emptied_selection_does_not_go_straight(tmp_path: Path) -> None:
+    """A password goes past the group's jump host only where somebody says so."""
+    (tmp_path / "list.json").write_text(json.dumps([{**OLD, "name": "a", "jump": []}, {**OLD, "name": "b"}]))
+    text = source('kind = "file"\npath = "list.json"').replace("[groups.dmz]", '[defaults]\njump = "bastion"')
+    assert [device.jump for device in loaded(tmp_path, text)] == [("bastion",), ()]
 
 
 @pytest.mark.parametrize("place", ["custom_fields", "config_context"])

@@ -51,7 +51,8 @@ class RecordMapping:
         found = (at_path(record, path) for path in ([paths] if isinstance(paths, str) else paths))
         if key == "tags":
             return _gathered(found)
-        value = next((value for value in found if value not in (None, "")), None)
+        # A list that was emptied, as NetBox' selections may be, says nothing: going straight has a sign of its own.
+        value = next((value for value in found if value not in (None, "", [])), None)
         return to_entry(key, value)
 
 
