@@ -46,7 +46,7 @@ def prune(settings: Settings, dry_run: bool, vacuum: bool, as_json: bool) -> Non
     backup of every device stays with its original, whatever its age. It works in small steps: collections are stored
     meanwhile, and where it is interrupted, the next one goes on.
 
-    --vacuum writes a SQLite database of an earlier release anew, once: that takes twice its size of the disk, and
+    --vacuum writes a SQLite database of an earlier release anew, once: its disk must have room for it twice more, and
     results wait in the stream meanwhile.
     """
     from devicevault.store import open_store

@@ -88,12 +88,8 @@ def _warn_of_thinning(shown: Revision, thinned: tuple[int, datetime] | None, at:
     if thinned is None:
         return
     count, until = thinned
-    gone = f"{counted(count, 'revision')} between {local_time(shown.confirmed_at)} and {local_time(until)}"
-    say(
-        errors(),
-        f"warning: {gone} were pruned: at {local_time(at)} it may have been one of them",
-        style="yellow",
-    )
+    pruned = f"{counted(count, 'revision')} between {local_time(shown.confirmed_at)} and {local_time(until)}"
+    say(errors(), f"warning: pruned: {pruned}; at {local_time(at)} it may have been one of them", style="yellow")
 
 
 def _show_suspect(

@@ -190,7 +190,7 @@ def test_what_was_pruned_is_told_where_it_may_have_counted(vault: Vault) -> None
     assert "running: pruned among these: 1 revision" in vault.run("history", "here").stdout
     then = vault.run("show", "here", "--at", (BEGIN + timedelta(days=3, hours=1)).isoformat())
     assert then.stdout == "hostname here-2\n"
-    assert "warning: 1 revision between" in then.stderr
+    assert "warning: pruned: 1 revision between" in then.stderr
     assert vault.run("show", "here", "--at", (BEGIN + timedelta(days=4, hours=1)).isoformat()).stderr == ""
     assert "-hostname here-2" in vault.run("diff", "here").stdout, "the last two there are"
     assert "has no revision 4" in vault.run("diff", "here", "4", "5").stderr
