@@ -183,6 +183,12 @@ def test_names_are_safe_and_no_device_loses_its_file(lite: Vault, names: tuple[s
     assert sorted(path.parent.name for path in (tmp_path / "clone").rglob("*.cfg")) == ["dmz"] * len(names)
 
 
+def test_two_devices_of_one_name_are_counted_as_two(lite: Vault) -> None:
+    lite.run(["id-3", "id-4"], "b\n", names={"device": "core"})
+    lite.turn()
+    assert "dmz: first backup of 2 devices" in lite.log()
+
+
 def test_new_rules_are_told_as_such(lite: Vault) -> None:
     def sent(text: str, keyed: str) -> object:
         return artifact(text, name="running", original_digest=keyed)

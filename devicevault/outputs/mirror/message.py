@@ -27,6 +27,8 @@ _SUBJECTS: Final = {
 class Told:
     """One file of a commit."""
 
+    #: Two devices may have one name.
+    device_pk: int
     device: str
     path: str
     #: A :class:`Reason`, ``moved``, ``archived`` or ``removed``.
@@ -74,7 +76,7 @@ def message(group: str, told: Sequence[Told], run_id: str) -> str:
 
 
 def _subject(told: Sequence[Told]) -> str:
-    kinds = Counter(one.kind for one in {(one.device, one.kind): one for one in told}.values())
+    kinds = Counter(one.kind for one in {(one.device_pk, one.kind): one for one in told}.values())
     parts = []
     for kind, text in _SUBJECTS.items():
         if count := kinds[kind]:

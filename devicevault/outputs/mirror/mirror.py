@@ -153,9 +153,10 @@ class _Work:
             changes.append((FileChange(path, old=old), row))
             told.append(
                 Told(
-                    device=_plain(names.name),
-                    path=path,
-                    kind=row.reason,
+                    row.device_pk,
+                    _plain(names.name),
+                    path,
+                    row.reason,
                     number=row.number,
                     added=row.added,
                     removed=row.removed,
@@ -181,7 +182,7 @@ class _Work:
             names = names_of.get(file[0])
             path = self._place(file, names, media_type_of(place.path), place.number) if names else place.path
             if names and path != place.path:
-                told = Told(_plain(names.name), path, "moved", moved_from=place.path)
+                told = Told(file[0], _plain(names.name), path, "moved", moved_from=place.path)
                 found.append((FileChange(path, old=place.path), told))
         return found
 
@@ -194,7 +195,7 @@ class _Work:
             if names is None:
                 self._taken.pop(path_key(place.path), None)
                 del self.places[file]
-                change = FileChange(place.path), Told(old_name, place.path, "removed")
+                change = FileChange(place.path), Told(file[0], old_name, place.path, "removed")
             else:
                 path = self._place(file, names, media_type_of(place.path), place.number)
                 if path == place.path:
@@ -202,7 +203,7 @@ class _Work:
                 kind = "archived" if path.startswith(ARCHIVE) and not place.path.startswith(ARCHIVE) else "moved"
                 change = (
                     FileChange(path, old=place.path),
-                    Told(_plain(names.name), path, kind, moved_from=place.path),
+                    Told(file[0], _plain(names.name), path, kind, moved_from=place.path),
                 )
             moved.setdefault(old_group, []).append(change)
         for group, changes in moved.items():
