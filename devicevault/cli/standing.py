@@ -97,10 +97,10 @@ def chosen(found: Sequence[Standing], names: Collection[str], groups: Collection
 def readable_inventory(settings: Settings, otherwise: str) -> Inventory | None:
     """The inventory, or ``None`` where it can't be used; stderr then tells what is done ``otherwise``."""
     from devicevault.inventory import load_inventory
-    from devicevault.platforms import Platforms
+    from devicevault.platforms.loader import platform_names
 
     try:
-        return load_inventory(settings, Platforms.load(settings.platforms_dir).names(), None)
+        return load_inventory(settings, platform_names(settings.platforms_dir), None)
     except ConfigurationError as error:
         fault = f"{error.faults[0]}" if error.faults else str(error)
         errors().print(

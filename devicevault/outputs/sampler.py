@@ -21,7 +21,7 @@ from devicevault.heartbeat import heartbeats, redis_now
 from devicevault.inventory import Inventory, load_inventory
 from devicevault.outputs.metrics import Metrics, Sample, group_label
 from devicevault.outputs.standing import standing_of_outputs
-from devicevault.platforms import Platforms
+from devicevault.platforms.loader import platform_names
 from devicevault.queues import waiting_requests
 from devicevault.settings import Settings
 from devicevault.steering import paused_groups
@@ -192,7 +192,7 @@ def fleet(
 def inventory_of(settings: Settings) -> Inventory | None:
     """The inventory where it can be used; nothing depends on it but which devices are counted."""
     try:
-        return load_inventory(settings, Platforms.load(settings.platforms_dir).names(), None)
+        return load_inventory(settings, platform_names(settings.platforms_dir), None)
     except ConfigurationError as error:
         logger.warning("metrics count every device ever asked for: %s", error.faults[0])
         return None

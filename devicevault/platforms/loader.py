@@ -41,7 +41,7 @@ class Platforms:
 
         Raises :class:`ConfigurationError` with the faults of every page.
         """
-        folders = Folders(shipped=_pages_in(PACKAGE_PAGES), own=_pages_in(extra_dir) if extra_dir else {})
+        folders = _folders(extra_dir)
         pages: dict[str, Platform] = {}
         faults: list[Fault] = []
         for name in folders.names():
@@ -74,6 +74,11 @@ class Platforms:
         return name in self.pages
 
 
+def platform_names(extra_dir: Path | None = None) -> tuple[str, ...]:
+    """The names alone, sorted: to read a hundred pages takes half a second. A wrong page has its name as well."""
+    return tuple(_folders(extra_dir).names())
+
+
 def read_page(path: Path, folders: Folders | None = None) -> Platform:
     """The page in this file, which may extend one of ``folders``.
 
@@ -93,6 +98,10 @@ def read_page(path: Path, folders: Folders | None = None) -> Platform:
         return Platform.model_validate({**data, "name": path.stem, "digest": _digest(data)})
     except ValidationError as error:
         raise ConfigurationError(_faults(document, error)) from None
+
+
+def _folders(extra_dir: Path | None) -> Folders:
+    return Folders(shipped=_pages_in(PACKAGE_PAGES), own=_pages_in(extra_dir) if extra_dir else {})
 
 
 def _pages_in(folder: Path) -> dict[str, Path]:
