@@ -194,7 +194,7 @@ def test_a_lost_vault_is_put_together_again(second: Machine) -> None:
     said = type_block(
         second, "backup.md", "devicevault restore /mnt/nas/vault.backup\n", DRILL, stdin=PASSPHRASE + "\n"
     )
-    assert block("backup.md", "systemctl enable --now").splitlines()[0] in said
+    assert block("backup.md", "systemctl enable --now", "6. Start the services").splitlines()[0] in said
     type_block(second, "backup.md", "--original -o /root")
     for opened in ("edge-r1.conf", "edge-r1.exported"):
         assert SECRET in second.path(f"/root/{opened}").read_text()
@@ -202,7 +202,7 @@ def test_a_lost_vault_is_put_together_again(second: Machine) -> None:
 
 def test_its_services_start_and_its_history_goes_on(second: Machine) -> None:
     configure(second, "ip route 198.51.100.0/24 Null0")
-    second.run("bash", "-ec", block("backup.md", "systemctl enable --now").splitlines()[0])
+    second.run("bash", "-ec", block("backup.md", "systemctl enable --now", "6. Start the services").splitlines()[0])
     assert all(map(second.is_active, vault.DAEMONS))
     type_block(second, "backup.md", "devicevault history edge-r1")
     history = vault.history(second, DEVICE)
