@@ -97,8 +97,14 @@ def test_an_unchanged_backup_takes_less_than_a_kilobyte(store: Store) -> None:
 
 
 def test_a_result_is_one_command_to_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    client, commands = Redis(), []
-    monkeypatch.setattr(client, "execute_command", lambda *words, **_: commands.append(words[0]) or b"1-0")
+    client = Redis()
+    commands: list[str] = []
+
+    def execute(word: str, *_: Any, **__: Any) -> bytes:
+        commands.append(word)
+        return b"1-0"
+
+    monkeypatch.setattr(client, "execute_command", execute)
     publish(client, "device:results", result(request(), "success", TEXT))
     assert commands == ["XADD"]
 
