@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +19,6 @@ VERSION_TABLE: Final = "alembic_version"
 UPGRADE_LOCK: Final = 0x64657669
 
 
-@cache
 def versions() -> tuple[str, ...]:
     """Every version this release knows, oldest first: each migration's file begins with its own.
 
