@@ -90,10 +90,17 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
+def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQServer]:
     """A RabbitMQ node of this session, with its management API."""
     with started(rabbitmq_server(tmp_path_factory.mktemp("rabbitmq"))) as server:
         yield server
+
+
+@pytest.fixture
+def rabbitmq(rabbitmq_node: RabbitMQServer) -> RabbitMQServer:
+    """The session's RabbitMQ node, without what earlier tests left in its queues."""
+    rabbitmq_node.purge()
+    return rabbitmq_node
 
 
 @pytest.fixture(scope="session")

@@ -61,10 +61,10 @@ def environ(broker_url: str, broker_api: str, port: int, password: str, config: 
 
 
 @pytest.fixture(scope="module")
-def page(rabbitmq: RabbitMQServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(rabbitmq_node: RabbitMQServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     folder = tmp_path_factory.mktemp("flower")
     port = free_port()
-    variables = environ(rabbitmq.url, rabbitmq.api_url.rstrip("/"), port, PASSWORD, folder / "config.toml")
+    variables = environ(rabbitmq_node.url, rabbitmq_node.api_url.rstrip("/"), port, PASSWORD, folder / "config.toml")
     with Daemon("flower", [str(FLOWER)], folder, variables) as daemon:
         daemon.wait_until_ready()
         yield Page(port, daemon)
