@@ -14,6 +14,7 @@ from tests.system.machine import Machine
 DEVICE = "core-sw1"
 DATABASE = "/var/lib/devicevault/devicevault.db"
 KEY = "/etc/devicevault/vault.key"
+SOCKET, LISTENER = "devicevault-syslog.socket", "devicevault-syslog.service"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,17 @@ def used(machine: Machine, package: Path) -> Iterator[Machine]:
         vault.start(machine, *vault.START_ORDER)
         machine.run("devicevault", "collect", DEVICE, "--wait", "--timeout", "60")
         machine.run("systemctl", "enable", *vault.DAEMONS, "devicevault.target")
+        machine.run("systemctl", "enable", "--now", SOCKET)
         yield machine
+
+
+def test_unpacking_the_package_anew_leaves_the_socket_listening(used: Machine, package: Path) -> None:
+    used.install(package, "--reinstall")
+    assert used.is_active(SOCKET)
+    used.run("systemctl", "start", LISTENER)
+    used.install(package, "--reinstall")
+    assert used.is_active(SOCKET)
+    used.wait_until(lambda: used.is_active(LISTENER), 30, "it was running")
 
 
 def test_removing_stops_everything_and_keeps_data(used: Machine, package: Path) -> None:
