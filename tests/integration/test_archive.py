@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,12 +57,13 @@ class Vault:
             ids = {f"id-of-{name}" for name in there}
             return archive_absent(session, ids, after_days, BEGIN + timedelta(days=day), dry_run=dry_run)
 
-    def run(self, *arguments: str) -> Result:
+    def run(self, *arguments: str, **more: str) -> Result:
         environ = {
             "DEVICEVAULT_CONFIG": None,
             "DEVICEVAULT_DATABASE_URL": self.url,
             "DEVICEVAULT_INVENTORY__PATH": str(self.folder / "devices.toml"),
             "DEVICEVAULT_RETENTION__DEAD_LETTERS_DAYS": "0",
+            **more,
         }
         return CliRunner().invoke(main, arguments, env=environ, catch_exceptions=False)
 
@@ -204,3 +206,13 @@ def test_prune_archives_nothing_by_an_inventory_that_cannot_be_used(vault: Vault
     assert done.exit_code == 0
     assert "no device is archived, since the inventory can't be used" in done.stderr
     assert [row["archived_at"] for row in vault.json("status")] == [None, None]
+
+
+def test_what_does_not_need_redis_is_done_while_it_is_away(vault: Vault) -> None:
+    vault.archive("here", day=1)
+    away = {"DEVICEVAULT_RETENTION__DEAD_LETTERS_DAYS": "365", "DEVICEVAULT_REDIS_URL": "redis://127.0.0.1:1/0"}
+    done = vault.run("prune", **away)
+    assert done.exit_code == os.EX_TEMPFAIL
+    assert "archived, having left the inventory 30 days ago: gone" in done.stdout
+    assert "Redis at 127.0.0.1:1/0 does not serve" in done.stderr
+    assert [row["device"] for row in vault.json("status")] == ["here"]
