@@ -22,6 +22,8 @@ from devicevault.tls import broker_tls, tls_of, without_tls_options
 class Application(Celery):  # type: ignore[misc]  # Celery is untyped
     """Celery with DeviceVault's settings."""
 
+    amqp_cls = "devicevault.declared_queues:DeclaredQueues"
+
     def __init__(self, *arguments: Any, **parameters: Any) -> None:
         super().__init__(*arguments, **parameters)
         self._own_settings: Settings | None = None
@@ -88,7 +90,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         # Queues: one per collector group, durable, their arguments fixed for ever.
         "task_default_queue": names.DEFAULT_QUEUE,
         "task_create_missing_queues": True,
-        "task_queue_max_priority": names.QUEUE_MAX_PRIORITY,
+        "task_queue_max_priority": names.QUEUE_MAX_PRIORITY if settings.queue.type == "classic" else None,
         # A task is acknowledged when its result is in the stream; a worker that dies gives it back.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,

@@ -39,6 +39,20 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+def reach(connection: Any, settings: Settings, timeout_s: float) -> None:
+    """Connect to the first of the broker's addresses that answers, each of which is given ``timeout_s``.
+
+    Raises whatever the last one does.
+    """
+    addresses = address_count(settings)
+    connection.ensure_connection(max_retries=max(1, addresses - 1), interval_start=0.1, timeout=timeout_s * addresses)
+
+
+def address_count(settings: Settings) -> int:
+    """How many addresses the broker has: nodes of a cluster, which are tried in turn."""
+    return settings.broker_url.count(";") + 1
+
+
 def waiting_requests(settings: Settings, queues: Collection[str]) -> dict[str, int]:
     """How many requests wait in each queue for a worker; 0 in one that is not there yet.
 
@@ -54,7 +68,7 @@ def waiting_requests(settings: Settings, queues: Collection[str]) -> dict[str, i
         transport_options=options,
     )
     try:
-        connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=ASK_TIMEOUT_S)
+        reach(connection, settings, ASK_TIMEOUT_S)
         return {queue: _waiting(connection, queue) for queue in queues}
     except (OSError, KombuError, RedisError, *connection.connection_errors, *connection.channel_errors) as error:
         reason = " ".join(mask_passwords(str(error)).split()) or type(error).__name__

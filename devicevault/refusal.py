@@ -7,6 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
+from amqp.exceptions import PreconditionFailed
 from kombu.exceptions import OperationalError
 from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError
 
@@ -21,6 +22,7 @@ BROKEN_OFF: Final = frozenset(
 )
 #: How redis-py begins: the command of a pipeline, or where it was to connect, and only then what was wrong.
 _BEFORE_THE_POINT: Final = re.compile(r"^(?:Command # .* of pipeline caused error: |Error -?\d+ .*?\. (?=\S))")
+_QUEUE: Final = re.compile(r"inequivalent arg '[^']+' for queue '([^']+)'")
 FULL: Final = "its Redis is full; see that devicevault-consumer runs and keeps up, or raise maxmemory"
 
 
@@ -59,6 +61,11 @@ def in_words(error: BaseException) -> str:
         return "its Redis is starting; try again in a moment"
     if isinstance(error, ReadOnlyError):
         return "its Redis is a replica, which takes nothing; let broker_url name the primary"
+    if isinstance(error, PreconditionFailed) and (queue := _QUEUE.search(text)):
+        return (
+            f"it is there with other arguments, which can't be changed ({text}); set queue.type back, or stop the "
+            f"group's workers once it is empty, and then: rabbitmqctl delete_queue {queue[1]}"
+        )
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     if isinstance(error, OSError) and error.errno in BROKEN_OFF:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from devicevault import names, refusal
 from devicevault.celery_app import message_options
 from devicevault.confirmations import Confirmations
 from devicevault.errors import ServiceUnavailable
 from devicevault.messages import CollectRequest
+from devicevault.queues import address_count, reach
 from devicevault.settings import Settings, mask_passwords
 
 if TYPE_CHECKING:
@@ -33,17 +34,18 @@ AGAIN_AFTER_S: Final = (0.2, 1.0, 3.0, 5.0)
 
 def connection_of(app: Celery, settings: Settings) -> Connection:
     """A connection to send by, not made yet; it tells when RabbitMQ holds messages back."""
-    on_blocked = {"on_blocked": refusal.blocked} if settings.has_amqp_broker else {}
-    connection: Connection = app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S, transport_options=on_blocked)
+    # Otherwise kombu would give one address as long as all of them together, when it connects anew.
+    options: dict[str, Any] = {"connect_retries_timeout": CONNECT_TIMEOUT_S * address_count(settings)}
+    if settings.has_amqp_broker:
+        options["on_blocked"] = refusal.blocked
+    connection: Connection = app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S, transport_options=options)
     return connection
 
 
 def connect(connection: Connection, settings: Settings) -> None:
     """Raises :class:`~devicevault.errors.ServiceUnavailable` when the broker can't be reached."""
     try:
-        connection.ensure_connection(  # type: ignore[no-untyped-call]
-            max_retries=1, interval_start=0.2, timeout=CONNECT_TIMEOUT_S
-        )
+        reach(connection, settings, CONNECT_TIMEOUT_S)
     except refusal.broker_errors(connection) as error:
         raise ServiceUnavailable(
             f"the broker at {mask_passwords(settings.broker_url)} can't be reached: {refusal.in_words(error)}",

@@ -232,12 +232,37 @@ class RabbitMQServer:
 @contextmanager
 def rabbitmq_server(folder: Path, *, management: bool = True) -> Iterator[RabbitMQServer]:
     """A RabbitMQ node whose every file lies in ``folder``."""
+    with epmd(folder) as epmd_port:
+        server = rabbitmq_node(folder, epmd_port, management=management)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def epmd(folder: Path) -> Iterator[int]:
+    """The port mapper by which the nodes of one cluster find each other, and nobody else's."""
     _needs(RABBITMQ, "rabbitmq-server")
-    port, epmd_port = free_port(), free_port()
+    port = free_port()
+    mapper = Process([str(EPMD), "-port", str(port), "-address", "127.0.0.1"], folder / "epmd.log")
+    mapper.start(lambda: accepts(port))
+    try:
+        yield port
+    finally:
+        mapper.stop()
+
+
+def rabbitmq_node(
+    folder: Path, epmd_port: int, *, management: bool = False, settings: str = "", home: Path | None = None
+) -> RabbitMQServer:
+    """A node not started yet; those of one cluster have one ``home``, where their common secret is."""
+    port = free_port()
     api_port = free_port() if management else 0
     # Nothing is written to the user's home or to /var/lib/rabbitmq, and no other node's epmd is asked.
     environ = {
-        "HOME": str(folder),
+        "HOME": str(home or folder),
         "RABBITMQ_NODENAME": f"dv{port}@localhost",
         "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODE_PORT": str(port),
@@ -257,19 +282,12 @@ def rabbitmq_server(folder: Path, *, management: bool = True) -> Iterator[Rabbit
     (folder / "rabbitmq-env.conf").write_text("")
     (folder / "enabled_plugins").write_text("[rabbitmq_management].\n" if management else "[].\n")
     (folder / "rabbitmq.conf").write_text(
-        "loopback_users = none\n" + (f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {api_port}\n" * management)
+        "loopback_users = none\n"
+        + (f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {api_port}\n" * management)
+        + settings
     )
-    epmd = Process([str(EPMD), "-port", str(epmd_port), "-address", "127.0.0.1"], folder / "epmd.log")
-    server = RabbitMQServer(
-        port, api_port, Process([str(RABBITMQ)], folder / "rabbitmq.log", environ=environ), environ["RABBITMQ_NODENAME"]
-    )
-    epmd.start(lambda: accepts(epmd_port))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        epmd.stop()
+    process = Process([str(RABBITMQ)], folder / "rabbitmq.log", environ=environ)
+    return RabbitMQServer(port, api_port, process, environ["RABBITMQ_NODENAME"])
 
 
 @dataclass

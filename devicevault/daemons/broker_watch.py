@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from celery import bootsteps
+from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from devicevault.celery_app import Application
@@ -20,7 +21,7 @@ from devicevault.collector.activity import Activity, Counts
 from devicevault.daemons.service import Progress
 from devicevault.daemons.status import LiveStatus
 from devicevault.errors import DeviceVaultError, ServiceUnavailable
-from devicevault.queues import redis_urls
+from devicevault.queues import reach, redis_urls
 from devicevault.settings import mask_passwords
 from devicevault.stream import connect_redis
 
@@ -97,7 +98,7 @@ def ask_broker(app: Application) -> None:
     place = mask_passwords(app.settings.broker_url)
     try:
         _connect(app)
-    except (OSError, RedisError, DeviceVaultError, *app.connection().connection_errors) as error:
+    except (OSError, KombuError, RedisError, DeviceVaultError, *app.connection().connection_errors) as error:
         reason = " ".join(mask_passwords(str(error)).split()) or type(error).__name__
         raise ServiceUnavailable(
             f"the broker at {place} does not answer: {reason}", "see that it runs and that broker_url names it"
@@ -109,7 +110,7 @@ def _connect(app: Application) -> None:
         _ping_any(redis_urls(app.settings.broker_url))
         return
     with app.connection_for_read(connect_timeout=PROBE_TIMEOUT_S) as connection:
-        connection.connect()
+        reach(connection, app.settings, PROBE_TIMEOUT_S)
 
 
 def _ping_any(urls: Sequence[str]) -> None:

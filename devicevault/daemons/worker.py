@@ -12,7 +12,7 @@ import warnings
 from typing import Any, Final
 
 import click
-from amqp.exceptions import ResourceLocked
+from amqp.exceptions import PreconditionFailed, ResourceLocked
 from celery.apps.worker import Worker as CeleryWorker
 from celery.apps.worker import install_worker_int_handler
 from celery.platforms import SecurityWarning
@@ -20,7 +20,7 @@ from celery.signals import setup_logging, worker_shutting_down
 from celery.worker import state
 from redis import Redis
 
-from devicevault import names
+from devicevault import names, refusal
 from devicevault.celery_app import app
 from devicevault.collector.process import this_process
 from devicevault.daemons import broker_watch
@@ -43,6 +43,7 @@ FIXED: Final = (
     "result_backend",
     "redis_url",
     "worker.concurrency",
+    "queue.type",
     "queue.redis_visibility_timeout_s",
 )
 
@@ -154,13 +155,22 @@ def _keep_logging(**_: Any) -> None:
     # One line for each collection is enough, and the collector's own says more.
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    logging.getLogger("celery.worker").addFilter(_tell_of_a_twin)
+    for words in (_tell_of_a_twin, _tell_of_another_type):
+        logging.getLogger("celery.worker").addFilter(words)
 
 
 def _tell_of_a_twin(record: logging.LogRecord) -> bool:
     """Says in words what RabbitMQ means when it locks the second worker of one name out."""
     if record.exc_info and isinstance(record.exc_info[1], ResourceLocked):
         record.msg, record.args, record.exc_info = TWIN, (), None
+    return True
+
+
+def _tell_of_another_type(record: logging.LogRecord) -> bool:
+    """Says in words that a queue is there and is not of the type the settings ask for."""
+    if record.exc_info and isinstance(record.exc_info[1], PreconditionFailed):
+        told = refusal.in_words(record.exc_info[1])
+        record.msg, record.args, record.exc_info = "the broker refuses the queue: %s", (told,), None
     return True
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from amqp.exceptions import AccessRefused, NotAllowed
+from amqp.exceptions import AccessRefused, NotAllowed, PreconditionFailed
 from kombu.exceptions import OperationalError
 from redis.exceptions import AuthenticationError, NoPermissionError
 
@@ -15,6 +15,8 @@ from devicevault.doctor.finding import Finding, State
 from devicevault.errors import ExitCode, ServiceUnavailable
 from devicevault.inventory import Inventory
 from devicevault.nearest import did_you_mean
+from devicevault.queues import reach
+from devicevault.refusal import in_words
 from devicevault.settings import Settings, mask_passwords
 
 if TYPE_CHECKING:
@@ -33,16 +35,19 @@ def look(settings: Settings, inventory: Inventory | None) -> Generator[Finding, 
     app.use(settings)
     with app.connection_for_write(connect_timeout=CONNECT_TIMEOUT_S) as connection:
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=CONNECT_TIMEOUT_S)
+            reach(connection, settings, CONNECT_TIMEOUT_S)
             listened_to = _queues_of_workers(connection)
-            waiting = _waiting(
-                connection, _queues_of(inventory) | {q for queues in listened_to.values() for q in queues}
-            )
+            queues = _queues_of(inventory) | {q for queues in listened_to.values() for q in queues}
+            waiting = _waiting(connection, queues)
+            refused = _refused(connection, waiting) if settings.has_amqp_broker else {}
         except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
             yield _unreachable(settings, error)
             yield Finding.unknown(WORKERS, "not looked at: the broker does not answer")
             return frozenset()
     yield Finding.ok(BROKER, f"{mask_passwords(settings.broker_url)} answers")
+    for queue, reason in sorted(refused.items()):
+        problem, _, fix = reason.partition("; ")
+        yield Finding.fault(BROKER, f"queue {queue} can't be used: {problem}", fix)
     yield from judge_workers(listened_to, waiting, inventory)
     if settings.has_amqp_broker:
         yield _management(settings)
@@ -62,7 +67,7 @@ def _queues_of_workers(connection: Connection) -> dict[str, list[str]]:
 
 
 def _waiting(connection: Connection, queues: set[str]) -> dict[str, int]:
-    """Requests waiting in each queue; a queue that is not there yet has none."""
+    """Requests waiting in each queue that is there."""
     waiting = {}
     for queue in queues:
         # A broker closes the channel on which it was asked for a queue it does not have.
@@ -70,10 +75,26 @@ def _waiting(connection: Connection, queues: set[str]) -> dict[str, int]:
         try:
             waiting[queue] = channel.queue_declare(queue, passive=True).message_count
         except connection.channel_errors:
-            waiting[queue] = 0
+            continue
+        channel.close()
+    return waiting
+
+
+def _refused(connection: Connection, queues: Collection[str]) -> dict[str, str]:
+    """Why RabbitMQ refuses a queue that is there, as workers and `collect` declare it; of each that it refuses."""
+    refused = {}
+    for queue in queues:
+        channel = connection.channel()  # type: ignore[no-untyped-call]
+        arguments = app.amqp.queues[queue].queue_arguments
+        try:
+            channel.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+        except PreconditionFailed as error:
+            refused[queue] = in_words(error)
+        except AccessRefused:
+            continue
         else:
             channel.close()
-    return waiting
+    return refused
 
 
 def judge_workers(

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from devicevault.errors import ConfigurationError, Fault
 from devicevault.names import is_group_name
-from devicevault.settings import timechain, ways
+from devicevault.settings import broker, timechain, ways
 from devicevault.settings.schema import Settings
 from devicevault.settings.sources import (
     CONFIG_VARIABLE,
@@ -130,6 +130,7 @@ class _Gathered:
         origins = {key: value.origin for key, value in self.layer.items()}
         sound = settings or self._without(wrong)
         self.faults.extend(timechain.faults(sound, origins, wrong))
+        self.faults.extend(broker.faults(sound, origins, wrong))
         self.faults.extend(ways.faults(sound, origins, self.named.keys()))
         return None if self.faults else settings
 

@@ -206,6 +206,9 @@ class SshSettings(Table):
 class QueueSettings(Table):
     """Requests waiting in the broker."""
 
+    type: Literal["classic", "quorum"] = Field(
+        "classic", description="RabbitMQ's type of the queues; `quorum` keeps them on several nodes (docs/scaling.md)."
+    )
     wait_s: float = Field(6 * 3600, gt=0, description="Seconds a request may wait in the queue before it expires.")
     redis_visibility_timeout_s: int = Field(
         3600, gt=0, description="Redis as broker: seconds until an unacknowledged task is given to another worker."

@@ -10,6 +10,7 @@ import pytest
 
 from devicevault import names
 from devicevault.celery_app import Application, configuration, message_options
+from devicevault.declared_queues import DELIVERY_LIMIT
 from devicevault.messages import CollectRequest
 from devicevault.settings import QueueSettings, Settings, WorkerSettings
 
@@ -74,3 +75,15 @@ def test_importing_the_application_reads_no_settings() -> None:
     environ = {"DEVICEVAULT_CONFIG": "/does/not/exist", "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_quorum_queue_is_declared_as_any_rabbitmq_takes_it() -> None:
+    """No priorities, which RabbitMQ refuses; and no limit at which it would throw requests away."""
+    app = Application("test")
+    app.use(AMQP.model_copy(update={"queue": QueueSettings(type="quorum")}))
+    for name in (names.DEFAULT_QUEUE, "collector.group.dmz"):
+        queue = app.amqp.queues[name]
+        assert queue.durable
+        assert queue.queue_arguments == {"x-queue-type": "quorum", "x-delivery-limit": DELIVERY_LIMIT}
+    app.use(AMQP)
+    assert app.amqp.queues[names.DEFAULT_QUEUE].queue_arguments == {"x-max-priority": names.QUEUE_MAX_PRIORITY}

@@ -419,3 +419,9 @@ def test_no_secret_is_in_the_settings_repr(config: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Settings().worker.concurrency = 3  # type: ignore[misc]
+
+
+def test_redis_is_not_asked_for_quorum_queues(config: Path) -> None:
+    fault = only_fault(config, 'broker_url = "redis://h/0"\n[queue]\ntype = "quorum"\n')
+    assert (fault.key, fault.line) == ("queue.type", 3)
+    assert fault.problem == "is quorum, and the broker is Redis, whose lists have no type"
