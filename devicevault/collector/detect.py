@@ -27,7 +27,7 @@ _RECOGNISED: Final = 8
 _WEIGHTS: Final = {"version": 3, "model": 2, "serial": 1}
 
 #: A command line of any make, for a login before its platform is known.
-_ANY_PROMPT: Final = r"[^\n]{0,160}[#>$%\])] ?|\[[^\n]{1,120}\]/[^\n]{0,60}: ?"
+_ANY_PROMPT: Final = r"[^\n]{0,160}[#>$%\])] ?|\[[^\n]{1,120}\]/[^\n]{0,60}: ?|(?:[\w.-]{1,64} )?\* ?"
 _ANY_PAGER: Final = (
     r"(?i)^.{0,20}(?:-+ ?\(?more\b[^\n]{0,60}|<-+ ?more ?-+>|press (?:any key|space)[^\n]{0,60}|"
     r"lines \d+-\d+[^\n]{0,40}|.{0,60}\bq Quit SPACE\b[^\n]{0,60}|:) *\Z"
@@ -96,10 +96,9 @@ def detect(open_session: Callable[[Platform], AbstractContextManager[Session]], 
         ):
             answers[command] = session.ask(command)
             found.asked.append(command)
-            found.guesses = sorted(
-                _guesses(candidates, f"{session.banner}\n{session.greeting}", answers),
-                key=lambda guess: (-guess.weight, guess.platform),
-            )
+            found.guesses = _ranked(candidates, f"{session.banner}\n{session.greeting}", answers)
+        # A page that has nothing to ask may know the greeting.
+        found.guesses = found.guesses or _ranked(candidates, f"{session.banner}\n{session.greeting}", answers)
         return found
 
 
@@ -130,6 +129,10 @@ def _next_question(candidates: Iterable[Platform], guesses: Sequence[Guess], ask
                 count[command] += 1
     waiting = [command for command in count if command not in asked]
     return min(waiting, key=lambda command: (first[command], -count[command], command), default="")
+
+
+def _ranked(candidates: Iterable[Platform], shown: str, answers: dict[str, str]) -> list[Guess]:
+    return sorted(_guesses(candidates, shown, answers), key=lambda guess: (-guess.weight, guess.platform))
 
 
 def _guesses(candidates: Iterable[Platform], shown: str, answers: dict[str, str]) -> Iterator[Guess]:
