@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final
 
+from devicevault.collector.login_questions import asking_for_login
 from devicevault.collector.normalise import normalise, without_volatile
 from devicevault.collector.played import PlayedLine
 from devicevault.collector.played_plugin import played_plugin
@@ -110,7 +111,9 @@ def try_recording(
     if platform.plugin:
         return try_session(played_plugin(player, _PLAYED, steps, _MAX_BYTES), platform, steps, watch)
     line = PlayedLine(PlayedSession(player, _PLAYED.username))
-    return try_session(Session(line, platform, _PLAYED, steps, _MAX_BYTES), platform, steps, watch)
+    # Where its terminal asks for name and password, a collection answers though the page says nothing of it.
+    page = asking_for_login(platform) if recording.login else platform
+    return try_session(Session(line, page, _PLAYED, steps, _MAX_BYTES), platform, steps, watch)
 
 
 def unnoticed_cuts(recording: Recording, whole: Trial, request: CollectRequest) -> list[float]:
@@ -118,7 +121,7 @@ def unnoticed_cuts(recording: Recording, whole: Trial, request: CollectRequest) 
     text = whole.readings[0].normalised.comparable if whole.readings else ""
     unnoticed: list[float] = []
     for number in range(CUTS):
-        shares = (number / CUTS, (number + 0.5) / CUTS, (number + 0.25) / CUTS)
+        shares = (number / CUTS, (number + 0.25) / CUTS, (number + 0.5) / CUTS)
         readings = try_recording(recording, whole.platform, request, shares).readings
         if readings and readings[0].source is whole.platform.artifacts[0] and readings[0].normalised.comparable != text:
             unnoticed.append(shares[0])

@@ -38,7 +38,14 @@ class Player:
         if self.page.plugin:  # a transfer breaks off anywhere
             return answer[: int(len(answer) * share) + turn]
         lines = answer.rstrip().splitlines(keepends=True)
-        return "".join(lines[: int(len(lines) * share) + turn])
+        ends = [0, *(number for number, line in enumerate(lines, 1) if self._is_kept(line))]
+        # Never the last: one of several cuts that shows everything is none.
+        first = max(0, min(int(len(ends) * share), len(ends) - 1 - len(self.cuts)))
+        return "".join(lines[: ends[min(first + turn, len(ends) - 1)]])
+
+    def _is_kept(self, line: str) -> bool:
+        """Whether a cut behind this line differs from one before it: blank and volatile lines say nothing."""
+        return bool(line.strip()) and not any(pattern.search(line) for pattern in self.page.volatile)
 
     def _reading(self) -> set[str]:
         mark = self.page.complete.mark_with

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from devicevault.cli.trials import unmet
 from devicevault.collector import prompt
 from devicevault.collector.collect import collect
 from devicevault.collector.completeness import agree, counted, judge, lines_in
@@ -19,6 +20,7 @@ from devicevault.collector.played import PlayedLine
 from devicevault.collector.session import Session
 from devicevault.collector.steps import Steps
 from devicevault.collector.text import clean
+from devicevault.collector.trial import try_recording, unnoticed_cuts
 from devicevault.credentials import Credential
 from devicevault.demo.fleet import Fleet
 from devicevault.errors import CollectionError
@@ -92,6 +94,15 @@ def test_a_device_of_this_kind_is_collected(name: str, tmp_path: Path) -> None:
     assert (facts.model, facts.version, facts.serial) == (expected.model, expected.version, expected.serial)
 
     assert set(device.player.typed) <= set(device.player.page.commands())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_platforms_check_passes_its_recording(name: str) -> None:
+    """As ``devicevault platforms check`` does for a page of one's own: read, judged, and cut at 20 places."""
+    record = recording(name)
+    trial = try_recording(record, PLATFORMS.get(record.platform), a_request())
+    assert (trial.is_whole, list(unmet(record.expect, trial))) == (True, [])
+    assert unnoticed_cuts(record, trial, a_request()) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
