@@ -277,9 +277,9 @@ def test_platforms_are_known_by_what_others_call_them(theirs: str, ours: str) ->
     assert foreign.platform(theirs, PLATFORMS) == ours
 
 
-def test_netmikos_types_are_called_by_a_pages_name() -> None:
-    pages = Platforms.load()
-    assert [theirs for theirs, ours in foreign.NETMIKO.items() if ours not in pages] == []
+def test_whatever_others_call_a_platform_is_called_by_a_pages_name() -> None:
+    pages = Platforms.load().names()
+    assert [theirs for theirs, ours in foreign.PLATFORMS.items() if ours not in pages] == []
 
 
 def test_oxidized_and_rancid_do_not_call_two_platforms_by_one_name() -> None:
