@@ -21,6 +21,9 @@ class PlayedDevice(SimulatedDevice):
         self.player.enable = self.enable
 
     def terminal(self, user: str, send: Send, receive: Receive) -> Served:
+        if only := self.player.page.session.ssh_user:
+            assert user == only, "SSH lets nobody else in"
+            user = self.username  # whom the terminal asks for
         return _Terminal(PlayedSession(self.player, user), send, receive)
 
 

@@ -223,6 +223,7 @@ class Access:
             connect_timeout_s=self._ssh.connect_timeout_s,
             login_suffix=request.console_line if request.console else platform.session.login_suffix,
             no_ssh_auth=platform.session.ssh_auth == "none" and not request.console,
+            ssh_user="" if request.console else platform.session.ssh_user,
             device=request.device,
             source_addresses=self._ssh.source_address,
         )

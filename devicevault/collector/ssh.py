@@ -67,7 +67,7 @@ def log_in(sock: socket.socket, target: Target, credential: Credential, limit: L
         connection = driver_class(target.driver)(
             host=target.address,
             port=target.port,
-            username=credential.username + target.login_suffix,
+            username=target.ssh_user or credential.username + target.login_suffix,
             password=_password(credential, key),
             pkey=key,
             allow_agent=bool(credential.agent),

@@ -28,6 +28,8 @@ class Target:
     login_suffix: str = ""
     #: Let in by SSH without a password: the terminal asks for it.
     no_ssh_auth: bool = False
+    #: The one name SSH lets in then; the credential's where it is empty.
+    ssh_user: str = ""
     device: str = "DEVICE"
     #: The name in ``[jumps]`` and what it is, such as ``jump host``, where this is not a device.
     jump: str = ""

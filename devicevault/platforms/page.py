@@ -64,6 +64,8 @@ class Session(Section):
     driver: str = "generic"
     #: ``none`` where SSH lets everybody in and the device asks for name and password on its terminal.
     ssh_auth: Literal["credential", "none"] = "credential"
+    #: The one name SSH lets in then, whatever the name that the terminal asks for.
+    ssh_user: str = ""
     #: The device's prompt: matched against the last line only, from its start to the very end of the output.
     prompt: Regex
     #: A line of its own that stands above each prompt (``[/]``, ``{master:0}``): taken off the end of an answer.
