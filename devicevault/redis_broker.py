@@ -88,6 +88,15 @@ class QoS(kombu_redis.QoS):
         if requeue:
             taken.give_back()
 
+    def _remove_from_indices(self, delivery_tag: str, pipe: Any = None) -> Any:
+        if pipe is not None:
+            return super()._remove_from_indices(delivery_tag, pipe)  # type: ignore[no-untyped-call]
+        # Inside a transaction a full Redis refuses even commands that make room. What is left over where only the first
+        # one gets through, a tag without a message, is dropped when its time has come.
+        with self.channel.conn_or_acquire() as client:
+            both = client.pipeline(transaction=False)
+            return both.hdel(self.unacked_key, delivery_tag).zrem(self.unacked_index_key, delivery_tag)
+
     def _as_taken(self, message: Any) -> Taken:
         priority = self.channel._get_message_priority(message._raw)
         queue = self.channel._q_for_pri(message.delivery_info["routing_key"], priority)

@@ -67,6 +67,16 @@ def test_a_request_taken_off_a_full_redis_is_not_lost(connection: Any, client: R
     assert client.llen(QUEUE) == 1
 
 
+@pytest.mark.parametrize("end", ["ack", "reject"])
+def test_one_that_is_done_with_leaves_a_full_redis(connection: Any, client: Redis, end: str) -> None:
+    message = connection.channel().basic_get(QUEUE)
+    assert client.hlen("unacked") == client.zcard("unacked_index") == 1
+    with full(client):
+        getattr(message, end)()
+        assert client.hlen("unacked") == client.zcard("unacked_index") == 0
+    assert client.llen(QUEUE) == 1
+
+
 def test_one_that_could_not_be_noted_is_noted_with_the_next_one(connection: Any, client: Redis) -> None:
     """Should its worker die from now on, another one is given it."""
     channel = connection.channel()
