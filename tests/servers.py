@@ -45,11 +45,8 @@ class ServerFailedError(Exception):
 
 
 def free_port() -> int:
-    """A TCP port nobody listens to at this moment on 127.0.0.1."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 nobody listens to, and which nobody else is given before this process ends."""
+    return _kept.enter_context(reserved())
 
 
 @contextmanager
@@ -62,6 +59,10 @@ def reserved(port: int = 0) -> Iterator[int]:
         placeholder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         placeholder.bind(("127.0.0.1", port))
         yield placeholder.getsockname()[1]
+
+
+#: A server that starts slowly would find its port taken by another test's, were it free until then.
+_kept: Final = contextlib.ExitStack()
 
 
 def accepts(port: int) -> bool:

@@ -129,14 +129,14 @@ def test_what_another_consumer_left_is_taken_over(client: Redis, sqlite_url: str
 
 def test_two_consumers_at_once_store_each_result_once(client: Redis, sqlite_url: str) -> None:
     """They even take entries from each other, as after a pause of one of them."""
-    results = queued(sqlite_url, *(f"sw{number}" for number in range(200)))
+    results = queued(sqlite_url, *(f"sw{number}" for number in range(100)))
     with (
         running(client, sqlite_url, "one", batch_entries=3, claim_idle_s=0.01, max_deliveries=1000),
         running(client, sqlite_url, "two", batch_entries=3, claim_idle_s=0.01, max_deliveries=1000),
     ):
         for sent in results:
             publish(client, STREAM, sent)
-        found = wait_for_rows(sqlite_url, 200)
+        found = wait_for_rows(sqlite_url, 100)
         wait_for_no_pending(client)
     assert {row.status for row in found.values()} == {"success"}
     assert revisions_of(sqlite_url, found) == dict.fromkeys(found, 1)
