@@ -7,8 +7,10 @@ Neither message ever holds a secret: credentials travel by name, originals trave
 
 from __future__ import annotations
 
+import zlib
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -141,6 +143,16 @@ class Artifact(Message):
     original: bytes = Field(default=b"", repr=False)
     #: Names the public key that sealed ``original``; ``plain`` when it is not sealed; empty when there is none.
     key_id: str = ""
+
+    @cached_property
+    def compressed(self) -> bytes:
+        """The text in UTF-8, zlib-compressed, as it travels and as it is stored."""
+        return zlib.compress(self.text.encode())
+
+    def came_as(self, compressed: bytes) -> Artifact:
+        """The same artifact, whose text was read from this: it need not be compressed once more."""
+        self.__dict__["compressed"] = compressed
+        return self
 
 
 class CollectResult(Message):

@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from devicevault.store.models import DeviceConfig, Reason
-from devicevault.store.revisions import text_of
 from devicevault.store.states import Chosen, State, states
+from devicevault.store.texts import text_of
 
 
 @dataclass(frozen=True)

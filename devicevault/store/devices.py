@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from devicevault.messages import CollectRequest, CollectResult, Status
 from devicevault.store.archive import take_back
+from devicevault.store.known import KnownDevice, KnownResult, KnownRow
 from devicevault.store.models import Device, DeviceBackupResult
 from devicevault.store.rows import storable
 
@@ -37,19 +38,22 @@ def rename(device: Device, request: CollectRequest) -> None:
         logger.info("%s is back, and in the archive no more", device.name, extra={"device": device.name})
 
 
-def pin_host_key(device: Device, row: DeviceBackupResult) -> None:
+def pin_host_key(device: KnownDevice, row: KnownRow) -> None:
     """Pin the key of the first session that succeeded: one that only failed may have met a stranger."""
     if row.host_key and not device.host_key:
         device.host_key = row.host_key
         device.host_key_seen_at = row.recorded_at
+        device.is_touched = True
 
 
-def note_newest(session: Session, device: Device, row: DeviceBackupResult) -> None:
+def note_newest(device: KnownDevice, row: KnownRow) -> None:
     """Let the device point to this row where no newer request of it is known."""
-    if _is_newer(session, row, device.latest_result_id):
-        device.latest_result_id = row.id
-    if row.status == Status.SUCCESS and _is_newer(session, row, device.last_success_id):
-        device.last_success_id = row.id
+    if _is_newer(row, device.latest):
+        device.is_touched |= device.latest_result_id != row.id
+        device.latest, device.latest_result_id = row.ended(), row.id
+    if row.status == Status.SUCCESS and _is_newer(row, device.success):
+        device.is_touched |= device.last_success_id != row.id
+        device.success, device.last_success_id = row.ended(), row.id
 
 
 def point_to_newest(session: Session, run_id: str, devices: Iterable[Device]) -> None:
@@ -64,6 +68,5 @@ def point_to_newest(session: Session, run_id: str, devices: Iterable[Device]) ->
         device.latest_result_id = newest.get(device.id, device.latest_result_id)
 
 
-def _is_newer(session: Session, row: DeviceBackupResult, than_id: int | None) -> bool:
-    than = session.get(DeviceBackupResult, than_id) if than_id is not None else None
+def _is_newer(row: KnownRow, than: KnownResult | None) -> bool:
     return than is None or (row.requested_at, row.id) >= (than.requested_at, than.id)

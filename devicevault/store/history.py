@@ -19,8 +19,8 @@ from devicevault.store.models import (
     HeldArtifact,
     SealedOriginal,
 )
-from devicevault.store.revisions import text_of
 from devicevault.store.suspicion import held_artifacts
+from devicevault.store.texts import text_of
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Make sure that rows are there, and find many of them at once.
+"""Make sure that rows are there, find and write many of them at once.
 
 Two consumers and a dispatcher may write at the same time: rows are inserted where they are missing and
 locked in the order of their keys, so that they wait for each other instead of failing.
@@ -7,9 +7,9 @@ locked in the order of their keys, so that they wait for each other instead of f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
-from sqlalchemy import select
+from sqlalchemy import Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -27,8 +27,36 @@ def insert_missing(session: Session, model: type[Base], rows: Iterable[dict[str,
     rows = list(rows)
     if not rows:
         return
+    session.connection().execute(_insert(session, model).on_conflict_do_nothing(index_elements=[key]), rows)
+
+
+def insert_or_replace(session: Session, model: type[Base], rows: Sequence[dict[str, Any]], key: str) -> None:
+    """Insert ``rows``, each in place of the one of the same ``key``; all of them tell the same columns."""
+    if not rows:
+        return
+    insert = _insert(session, model)
+    changed = {name: insert.excluded[name] for name in rows[0] if name != key}
+    session.connection().execute(insert.on_conflict_do_update(index_elements=[key], set_=changed), rows)
+
+
+def update_rows(session: Session, model: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+    """Write to the rows these ``id`` values name; all of them tell the same columns."""
+    if not rows:
+        return
+    table = table_of(model)
+    columns = [name for name in rows[0] if name != "id"]
+    statement = update(table).where(table.c.id == bindparam("of_id"))
+    values = [{"of_id": row["id"], **{name: row[name] for name in columns}} for row in rows]
+    session.connection().execute(statement, values)
+
+
+def table_of(model: type[Base]) -> Table:
+    return cast("Table", model.__table__)
+
+
+def _insert(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(insert(model).on_conflict_do_nothing(index_elements=[key]), rows)
+    return insert(table_of(model))
 
 
 def locked_by(
@@ -50,4 +78,6 @@ def chunks(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
 
 def storable(text: str) -> str:
     """``text`` without what PostgreSQL can't hold: NUL characters, and halves of surrogate pairs."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", errors="replace").decode()

@@ -6,21 +6,20 @@ Writing the same result twice changes nothing. Of two results of one task ``succ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
-
 from devicevault.messages import CollectResult, Status
 from devicevault.settings import ConsumerSettings
-from devicevault.store.devices import new_device, note_newest, pin_host_key
+from devicevault.store.batch import Batch
+from devicevault.store.devices import note_newest, pin_host_key
 from devicevault.store.engine import Store
-from devicevault.store.models import CollectionRun, Device, DeviceBackupResult
+from devicevault.store.known import KnownRow
+from devicevault.store.missing import ensure_devices, ensure_rows, ensure_runs
 from devicevault.store.revisions import Change, collected_at, record_artifacts
-from devicevault.store.rows import insert_missing, locked_by, storable
+from devicevault.store.rows import storable
 from devicevault.store.suspicion import hold, release, suspicion
 
 _RANK: Final[Mapping[str, int]] = {
@@ -66,25 +65,33 @@ def write_results(
     if not results:
         return report
     with store.session() as session:
-        _ensure_runs(session, results)
-        devices = _ensure_devices(session, results)
-        rows = _ensure_rows(session, results, devices)
+        batch = Batch(session)
+        ensure_runs(session, results)
+        ensure_devices(session, results)
+        batch.lock_devices(storable(result.device_id) for result in results)
+        ensure_rows(session, results, batch.devices)
+        batch.lock_rows(storable(result.task_id) for result in results)
+        batch.texts.read(_texts_to_compare(batch, results))
         for result in results:
-            row = rows[storable(result.task_id)]
-            _write(session, devices[storable(result.device_id)], row, result, suspect_shrink, report)
+            _write(batch, result, suspect_shrink, report)
+        batch.write()
     return report
 
 
-def _write(
-    session: Session,
-    device: Device,
-    row: DeviceBackupResult,
-    result: CollectResult,
-    suspect_shrink: float,
-    report: WriteReport,
-) -> None:
+def _texts_to_compare(batch: Batch, results: Sequence[CollectResult]) -> Iterator[str]:
+    """Of what another text came for, as far as is known before the results are gone through."""
+    for result in results:
+        revisions = batch.devices[storable(result.device_id)].revisions
+        for artifact in result.artifacts:
+            known = revisions.get(storable(artifact.name))
+            if known is not None and known.digest != artifact.digest:
+                yield known.digest
+
+
+def _write(batch: Batch, result: CollectResult, suspect_shrink: float, report: WriteReport) -> None:
+    device, row = batch.devices[storable(result.device_id)], batch.rows[storable(result.task_id)]
     is_success = result.status == Status.SUCCESS
-    reason = suspicion(session, device, result, suspect_shrink) if is_success else ""
+    reason = suspicion(batch, device, result, suspect_shrink) if is_success else ""
     status = Status.SUSPECT if reason else result.status
     if not outranks(status, row.status) or _is_expired_too_early(row, result):
         report.ignored += 1
@@ -92,17 +99,17 @@ def _write(
     report.written.append(result.task_id)
     _finish(row, result, status)
     if reason:
-        row.error_message = storable(reason)
+        row.write(error_message=storable(reason))
         report.suspects[result.task_id] = reason
-        hold(session, device, row, result)
+        hold(batch, device, row, result)
     elif is_success:
-        report.changes += record_artifacts(session, device, row, result.artifacts, collected_at(result))
-        release(session, device, collected_at(result))
+        report.changes += record_artifacts(batch, device, row, result.artifacts, collected_at(result))
+        release(device, collected_at(result))
         pin_host_key(device, row)
-    note_newest(session, device, row)
+    note_newest(device, row)
 
 
-def _is_expired_too_early(row: DeviceBackupResult, result: CollectResult) -> bool:
+def _is_expired_too_early(row: KnownRow, result: CollectResult) -> bool:
     """Whether only the first message of a task expired that was asked for again: the later one is on its way."""
     return (
         result.status == Status.EXPIRED
@@ -112,73 +119,28 @@ def _is_expired_too_early(row: DeviceBackupResult, result: CollectResult) -> boo
     )
 
 
-def _ensure_runs(session: Session, results: Sequence[CollectResult]) -> None:
-    """Runs only results tell of: the database was restored from an older state, say."""
-    wanted = {storable(result.run_id): result for result in results if result.run_id}
-    known = set(session.scalars(select(CollectionRun.run_id).where(CollectionRun.run_id.in_(wanted))))
-    rows = [
-        {
-            "run_id": run_id,
-            "kind": result.task_identifier.partition(":")[0] or "unknown",
-            "requested_at": result.initiated_at,
-        }
-        for run_id, result in sorted(wanted.items())
-        if run_id not in known
-    ]
-    insert_missing(session, CollectionRun, rows, "run_id")
-
-
-def _ensure_devices(session: Session, results: Sequence[CollectResult]) -> dict[str, Device]:
-    wanted = {storable(result.device_id): result for result in results}
-    known = set(session.scalars(select(Device.device_id).where(Device.device_id.in_(wanted))))
-    now = datetime.now(UTC)
-    new = [new_device(result, now) for device_id, result in sorted(wanted.items()) if device_id not in known]
-    insert_missing(session, Device, new, "device_id")
-    return locked_by(session, Device, Device.device_id, wanted)
-
-
-def _ensure_rows(
-    session: Session, results: Sequence[CollectResult], devices: Mapping[str, Device]
-) -> dict[str, DeviceBackupResult]:
-    now = datetime.now(UTC)
-    wanted = {storable(result.task_id): result for result in results}
-    known = set(session.scalars(select(DeviceBackupResult.task_id).where(DeviceBackupResult.task_id.in_(wanted))))
-    new = [
-        {
-            "task_id": task_id,
-            "run_id": storable(result.run_id) or None,
-            "task_identifier": storable(result.task_identifier),
-            "device_pk": devices[storable(result.device_id)].id,
-            "device_name": storable(result.device),
-            "platform": storable(result.platform),
-            "group": storable(result.group),
-            "requested_at": min(result.initiated_at, now),
-        }
-        for task_id, result in sorted(wanted.items())
-        if task_id not in known
-    ]
-    insert_missing(session, DeviceBackupResult, new, "task_id")
-    return locked_by(session, DeviceBackupResult, DeviceBackupResult.task_id, wanted)
-
-
-def _finish(row: DeviceBackupResult, result: CollectResult, status: str) -> None:
-    row.status = storable(status)
-    row.error = storable(result.error)
-    row.error_message = storable(result.error_message)
-    row.log = [line.model_dump(mode="json") for line in result.log]
-    row.attempt = result.attempt
-    row.started_at = result.started_at
-    row.recorded_at = datetime.now(UTC)
-    row.collection_duration_ms = result.collection_duration_ms
-    row.worker = storable(result.worker)
-    row.worker_version = storable(result.worker_version)
-    row.rules_digest = storable(result.rules_digest)
-    row.host_key = storable(result.host_key)
-    row.address = storable(result.address) or row.address
-    row.model = storable(result.facts.model)
-    row.version = storable(result.facts.version)
-    row.serial = storable(result.facts.serial)
-    row.author = storable(result.facts.author)
-    row.authored_at = storable(result.facts.authored_at)
-    row.completeness = storable(result.completeness)
-    row.is_binary = result.is_binary
+def _finish(row: KnownRow, result: CollectResult, status: str) -> None:
+    row.write(
+        status=storable(status),
+        error=storable(result.error),
+        error_message=storable(result.error_message),
+        log=[line.model_dump(mode="json") for line in result.log],
+        attempt=result.attempt,
+        started_at=result.started_at,
+        recorded_at=datetime.now(UTC),
+        collection_duration_ms=result.collection_duration_ms,
+        worker=storable(result.worker),
+        worker_version=storable(result.worker_version),
+        rules_digest=storable(result.rules_digest),
+        host_key=storable(result.host_key),
+        address=storable(result.address) or row.address,
+        model=storable(result.facts.model),
+        version=storable(result.facts.version),
+        serial=storable(result.facts.serial),
+        author=storable(result.facts.author),
+        authored_at=storable(result.facts.authored_at),
+        completeness=storable(result.completeness),
+        is_binary=result.is_binary,
+        artifacts=[],
+        changed=False,
+    )

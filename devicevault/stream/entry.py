@@ -21,6 +21,9 @@ from devicevault.messages import LOG_MAX_CHARACTERS, LOG_MAX_LINES, CollectResul
 
 #: Bytes; a text up to this size stays readable in the stream.
 PLAIN_UP_TO: Final = 8 * 1024
+#: How a text travels.
+ZLIB: Final = "zlib"
+IDENTITY: Final = "identity"
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
 
 JSON_FIELDS: Final = frozenset({"log", "facts", "artifacts"})
@@ -67,11 +70,11 @@ def encode(result: CollectResult) -> dict[str, bytes]:
     for index, artifact in enumerate(result.artifacts):
         raw = artifact.text.encode()
         is_long = len(raw) > PLAIN_UP_TO
-        fields[_text_field(index)] = zlib.compress(raw) if is_long else raw
+        fields[_text_field(index)] = artifact.compressed if is_long else raw
         if artifact.original:
             fields[_original_field(index)] = artifact.original
         known = artifact.model_dump(mode="json", exclude=set(BULKY))
-        metadata.append({**known, "encoding": "zlib" if is_long else "identity"})
+        metadata.append({**known, "encoding": ZLIB if is_long else IDENTITY})
     fields["artifacts"] = _json(metadata)
     return fields
 
@@ -93,6 +96,9 @@ def decode(entry: Entry | Fields, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Coll
     data["artifacts"] = _artifacts(fields, max_bytes)
     data["error_message"] = data.get("error_message", "")[:ERROR_MESSAGE_MAX_CHARACTERS]
     result = validated(CollectResult, data)
+    for index, (artifact, metadata) in enumerate(zip(result.artifacts, data["artifacts"], strict=True)):
+        if metadata.get("encoding") == ZLIB:
+            artifact.came_as(fields[_text_field(index).encode()])
     _check_names(result)
     if result.status == Status.QUEUED:
         raise MalformedMessage("status 'queued' is never a result")
@@ -119,7 +125,7 @@ def _artifacts(fields: Fields, max_bytes: int) -> list[dict[str, Any]]:
         if not isinstance(size, int) or not 0 <= size <= left:
             raise MalformedMessage(f"artifacts.{index}.size is not a number of bytes up to {left}")
         left -= size
-        text = _text(fields, index, str(metadata.get("encoding", "identity")), size)
+        text = _text(fields, index, str(metadata.get("encoding", IDENTITY)), size)
         if fingerprint(text) != metadata.get("digest"):
             raise MalformedMessage(f"artifacts.{index}: its digest is that of another text")
         artifacts.append({**metadata, "text": text, "original": fields.get(_original_field(index).encode(), b"")})
@@ -134,9 +140,9 @@ def _text(fields: Fields, index: int, encoding: str, size: int) -> str:
     raw = fields.get(name.encode())
     if raw is None:
         raise MalformedMessage(f"field {name} is missing")
-    if encoding == "zlib":
+    if encoding == ZLIB:
         raw = _decompressed(name, raw, size)
-    elif encoding != "identity":
+    elif encoding != IDENTITY:
         raise MalformedMessage(f"artifacts.{index}.encoding {encoding!r} is unknown to this release")
     if len(raw) != size:
         raise MalformedMessage(f"field {name} does not hold the {size} bytes its metadata tells of")
@@ -152,6 +158,9 @@ def _decompressed(name: str, raw: bytes, size: int) -> bytes:
         raise MalformedMessage(f"field {name} is not zlib data") from None
     if len(data) == size and not decompressor.eof:
         raise MalformedMessage(f"field {name} is cut short")
+    if decompressor.unused_data:
+        # It is stored as it came: all of it has to be the text.
+        raise MalformedMessage(f"field {name} holds more than its text")
     return data
 
 

@@ -20,7 +20,7 @@ from devicevault.store import Store, open_run, open_store, queue_requests, reade
 from devicevault.store.models import Base, CollectionRun, DeviceBackupResult, DeviceConfig, SealedOriginal
 from devicevault.store.retention import prune
 from devicevault.store.retention.space import give_back, space_of
-from devicevault.store.revisions import config_of
+from devicevault.store.texts import Texts
 from tests.results import artifact, at, request, result
 
 DAY = 24 * 60
@@ -300,7 +300,9 @@ def test_a_text_that_comes_again_while_it_is_pruned_stays(postgresql_url: str) -
         for day in range(3):
             collect(store, day, f"hostname v{day}\n")
         with store.session() as session:
-            config_of(session, artifact("hostname v0\n"))
+            texts = Texts(session)
+            texts.add(artifact("hostname v0\n"))
+            texts.write()
             assert prune(store, KEEP_10_DAYS, YEARS_LATER).counts["revisions"] == 1
             assert revisions(store) == [1, 3]
         assert prune(store, KEEP_10_DAYS, YEARS_LATER + timedelta(days=1)).counts["revisions"] == 1

@@ -21,7 +21,7 @@ from devicevault.outputs.revisions import Fleet, Names, NewRevision, look_at_fle
 from devicevault.settings import MirrorSettings
 from devicevault.store import Store
 from devicevault.store.models import DeviceConfig
-from devicevault.store.revisions import text_of
+from devicevault.store.texts import text_of
 
 logger = logging.getLogger(__name__)
 

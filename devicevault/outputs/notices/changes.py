@@ -13,7 +13,7 @@ from devicevault.outputs.notices.event import Event, Kind
 from devicevault.outputs.revisions import Fleet, NewRevision
 from devicevault.store.difference import unified_diff
 from devicevault.store.models import DeviceRevision, Reason
-from devicevault.store.revisions import text_of
+from devicevault.store.texts import text_of
 
 #: Characters of one line that are told.
 LINE_MAX: Final = 300

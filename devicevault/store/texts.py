@@ -1,0 +1,75 @@
+"""Distinct texts: each is stored once, whatever device it came from."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from typing import Final
+
+from sqlalchemy import Select, bindparam, select
+from sqlalchemy.orm import Session
+
+from devicevault.messages import Artifact
+from devicevault.store.models import DeviceConfig
+from devicevault.store.rows import chunks, insert_missing
+
+_CHOSEN: Final = DeviceConfig.digest.in_(bindparam("digests", expanding=True))
+_TEXTS: Final[Select[str, bytes]] = select(DeviceConfig.digest, DeviceConfig.compressed).where(_CHOSEN)
+#: Held until the transaction ends: pruning would take a text that nothing else has.
+_IDS: Final[Select[str, int]] = (
+    select(DeviceConfig.digest, DeviceConfig.id)
+    .where(_CHOSEN)
+    .order_by(DeviceConfig.digest)
+    .with_for_update(read=True, key_share=True)
+)
+
+
+def text_of(config: DeviceConfig) -> str:
+    """The normalised text."""
+    return zlib.decompress(config.compressed).decode()
+
+
+class Texts:
+    """The texts a transaction reads and adds, by their digests."""
+
+    def __init__(self, session: Session) -> None:
+        #: Of the texts that were added and written.
+        self.ids: dict[str, int] = {}
+        self._session = session
+        self._read: dict[str, bytes] = {}
+        self._added: dict[str, Artifact] = {}
+
+    def read(self, digests: Iterable[str]) -> None:
+        """Read stored texts at once that :meth:`text` would read one by one."""
+        wanted = sorted(set(digests) - self._added.keys() - self._read.keys())
+        for some in chunks(wanted):
+            self._read.update(
+                (digest, text) for digest, text in self._session.connection().execute(_TEXTS, {"digests": some})
+            )
+
+    def text(self, digest: str) -> str:
+        """A text that is stored or was added."""
+        if digest in self._added:
+            return self._added[digest].text
+        self.read([digest])
+        return zlib.decompress(self._read[digest]).decode()
+
+    def add(self, artifact: Artifact) -> None:
+        """Let :meth:`write` store the text of this artifact, unless a device had it before."""
+        self._added.setdefault(artifact.digest, artifact)
+
+    def write(self) -> None:
+        """Make sure that every text that was added is stored, and tell their ``ids``."""
+        self._find(self._added)
+        missing = sorted(self._added.keys() - self.ids.keys())
+        if missing:
+            insert_missing(self._session, DeviceConfig, map(self._row, missing), "digest")
+            self._find(missing)
+
+    def _find(self, digests: Iterable[str]) -> None:
+        for some in chunks(sorted(digests)):
+            self.ids.update((digest, pk) for digest, pk in self._session.connection().execute(_IDS, {"digests": some}))
+
+    def _row(self, digest: str) -> dict[str, object]:
+        artifact = self._added[digest]
+        return {"digest": digest, "size": artifact.size, "compressed": artifact.compressed}
