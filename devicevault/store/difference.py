@@ -30,8 +30,16 @@ class Pair:
 
 def count_changes(old: str, new: str) -> tuple[int, int]:
     """Lines added and removed. A line that only moved counts as neither; the time grows with the size alone."""
-    before, after = Counter(old.splitlines()), Counter(new.splitlines())
-    return (after - before).total(), (before - after).total()
+    head = _line_begin(old, _same_characters(old, new))
+    old, new = old[head:], new[head:]
+    tail = _same_characters(old[::-1], new[::-1])
+    # What is the same at the end counts from the first line that begins in there.
+    end = old.find("\n", len(old) - tail) + 1 or len(old)
+    before, after = old[:end].splitlines(), new[: len(new) - len(old) + end].splitlines()
+    if not before:
+        return len(after), 0
+    was, is_now = Counter(before), Counter(after)
+    return (is_now - was).total(), (was - is_now).total()
 
 
 def unified_diff(old: str, new: str, old_name: str, new_name: str) -> Iterator[str]:
@@ -78,6 +86,23 @@ def _in_common(before: Sequence[str], after: Sequence[str], limit: int) -> int:
         if before[index] != after[index]:
             return index
     return limit
+
+
+def _same_characters(old: str, new: str) -> int:
+    """How many of the first characters are the same, found by halves: comparing long slices is quick."""
+    low, high = 0, min(len(old), len(new))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if old[low:middle] == new[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _line_begin(text: str, position: int) -> int:
+    """Where the line begins that this position is in."""
+    return text.rfind("\n", 0, position) + 1
 
 
 def _shifted(header: str, lines: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hypothesis import given
@@ -42,6 +43,13 @@ def test_the_difference_applied_to_the_old_text_gives_the_new_one(
     diff = list(unified_diff("\n".join(before), "\n".join(after), "old", "new"))
     assert bool(diff) == (before != after)
     assert patched(before, diff) == after
+
+
+@given(st.text("ab\r\n\x0b", max_size=30), st.text("ab\r\n\x0b", max_size=30), st.text("ab\r\n\x0b", max_size=30))
+def test_lines_are_counted_though_only_what_differs_is_looked_at(head: str, old: str, new: str) -> None:
+    for before, after in ((head + old, head + new), (old + head, new + head), (head + old + head, head + new + head)):
+        was, is_now = Counter(before.splitlines()), Counter(after.splitlines())
+        assert count_changes(before, after) == ((is_now - was).total(), (was - is_now).total())
 
 
 @given(LINES, LINES, LINES, LINES)
