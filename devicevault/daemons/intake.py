@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from devicevault.daemons.patience import Patience, Stopped
 from devicevault.daemons.rules import Rules
@@ -17,6 +18,19 @@ logger = logging.getLogger(__name__)
 
 #: Is told of every commit, and raises nothing.
 Told = Callable[[Sequence[CollectResult], WriteReport], None]
+
+
+@dataclass
+class _Portion:
+    """Entries that are dealt with together."""
+
+    readable: list[tuple[Entry, CollectResult]] = field(default_factory=list)
+    #: With the reason.
+    unreadable: list[tuple[Entry, str]] = field(default_factory=list)
+    #: Deleted before they were read.
+    gone: list[Entry] = field(default_factory=list)
+    #: Bytes of the texts.
+    size: int = 0
 
 
 class Intake:
@@ -36,25 +50,37 @@ class Intake:
 
         False when Redis had no room for a dead letter: its entry is left pending, and the others go on.
         """
-        readable: list[tuple[Entry, CollectResult]] = []
-        unreadable: list[tuple[Entry, str]] = []
-        gone: list[Entry] = []
+        is_done = [self._take_some(store, some) for some in self._portions(entries)]
+        self._patience.insist(self._reader.trim)
+        self.last_at = time.strftime("%H:%M:%S")
+        return all(is_done)
+
+    def _portions(self, entries: Sequence[Entry]) -> Iterator[_Portion]:
+        """The entries decoded, some at a time: a text is many times as large as what travels."""
+        portion = _Portion()
         for entry in entries:
             if not entry.fields:
                 logger.warning(
                     "entry %s was deleted from the stream before it was stored; its result is lost", entry.id
                 )
-                gone.append(entry)
+                portion.gone.append(entry)
                 continue
             try:
-                readable.append((entry, self._decoded(entry)))
+                result = self._decoded(entry)
             except MalformedMessage as error:
-                unreadable.append((entry, str(error)))
-        stored, unfit = self._write(store, readable)
-        self._patience.insist(lambda: self._reader.acknowledge([*gone, *stored]))
-        is_done = [self.set_aside(store, entry, reason) for entry, reason in [*unreadable, *unfit]]
-        self._patience.insist(self._reader.trim)
-        self.last_at = time.strftime("%H:%M:%S")
+                portion.unreadable.append((entry, str(error)))
+                continue
+            portion.readable.append((entry, result))
+            portion.size += sum(artifact.size for artifact in result.artifacts)
+            if portion.size >= self.rules.settings.batch_mb * 1024 * 1024:
+                yield portion
+                portion = _Portion()
+        yield portion
+
+    def _take_some(self, store: Store, some: _Portion) -> bool:
+        stored, unfit = self._write(store, some.readable)
+        self._patience.insist(lambda: self._reader.acknowledge([*some.gone, *stored]))
+        is_done = [self.set_aside(store, entry, reason) for entry, reason in [*some.unreadable, *unfit]]
         return all(is_done)
 
     def set_aside(self, store: Store, entry: Entry, reason: str) -> bool:
@@ -100,7 +126,10 @@ class Intake:
     def _write(
         self, store: Store, readable: Sequence[tuple[Entry, CollectResult]]
     ) -> tuple[list[Entry], list[tuple[Entry, str]]]:
-        """Write results. The entries that are stored, and those the database can't hold with the reason."""
+        """Write results. The entries that are stored, and those the database can't hold with the reason.
+
+        Where one of them can't be held nothing of the batch is stored: by halves, in their order, it is found out.
+        """
         try:
             self._write_together(store, [result for _, result in readable])
         except (Stopped, ServiceUnavailable):
@@ -110,8 +139,11 @@ class Intake:
                 entry, result = readable[0]
                 logger.exception("%s: this result can't be stored", result.device, extra=_fields(result))
                 return [], [(entry, "the database can't hold it; the consumer's log tells more")]
-            each = [self._write(store, [one]) for one in readable]
-            return [entry for stored, _ in each for entry in stored], [one for _, unfit in each for one in unfit]
+            middle = len(readable) // 2
+            (stored, unfit), (more, others) = (
+                self._write(store, half) for half in (readable[:middle], readable[middle:])
+            )
+            return stored + more, unfit + others
         return [entry for entry, _ in readable], []
 
     def _write_together(self, store: Store, results: Sequence[CollectResult]) -> None:
