@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,8 @@ from devicevault.store.models import (
 )
 from devicevault.stream import fingerprint
 from devicevault.stream.entry import encode
-from tests.bench.figures import Part
+from tests.bench.cost import cost_of
+from tests.bench.figures import Part, median
 from tests.bench.texts import running_config
 from tests.consuming import STREAM
 from tests.installation import Installation
@@ -39,6 +41,17 @@ LOOK_S: Final = 0.002
 TABLES: Final = (CollectionRun, Device, DeviceConfig, DeviceBackupResult, DeviceRevision, SealedOriginal)
 #: Rows in one transaction of the insertion we are compared with, as many as a batch of ours at most.
 AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a stream was read to its end."""
+
+    #: Results per second.
+    rate: float
+    #: The consumer's processor time for each result.
+    cpu_ms: float
+    peak_mb: float
 
 
 def measure(folder: Path, *, quick: bool, runs: int) -> Part:
@@ -54,7 +67,8 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
     with redis_server(folder / "redis") as redis, postgresql_server(folder / "postgresql") as postgresql:
         stream = Redis.from_url(redis.url)
         for database in ("SQLite", "PostgreSQL"):
-            rates: dict[str, list[float]] = {"changed": [], "unchanged": [], "inserted": []}
+            ways: dict[str, list[Reading]] = {"new text": [], "unchanged": []}
+            inserted: list[float] = []
             for run in range(runs):
                 place = folder / f"{database}-{run}"
                 url, copy_url = (
@@ -62,20 +76,24 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
                     if database == "SQLite"
                     else (postgresql.create_database(f"b{run}"), postgresql.create_database(f"c{run}"))
                 )
-                _fill(stream, results, size_kb=100)
-                rates["changed"].append(_rate(place, redis.url, url, stream, results))
-                rates["inserted"].append(results / _inserted_s(url, copy_url))
-                _fill(stream, results, size_kb=100)
-                rates["unchanged"].append(_rate(place, redis.url, url, stream, results))
-            inserted = sorted(rates["inserted"])[runs // 2]
-            part.add(f"{database}, new text", rates["changed"], "results/s", other=inserted, ratio_at_least=0.5)
-            part.add(f"{database}, unchanged", rates["unchanged"], "results/s")
+                for read in ways.values():
+                    _fill(stream, results, size_kb=100)
+                    read.append(_read(place, redis.url, url, stream, results))
+                    if len(inserted) == run:
+                        inserted.append(results / _inserted_s(url, copy_url))
+            for way, read in ways.items():
+                part.add(f"{database}, {way}", [one.rate for one in read], "results/s",
+                         other=median(inserted), ratio_at_least=0.5)  # fmt: skip
+                part.add("the consumer's processor time for each", [one.cpu_ms for one in read], "ms")
         url = f"sqlite:///{folder}/light.db"
         part.add("from XADD to the commit, under light load", _latencies_ms(folder, redis.url, url, light), "ms",
                  at_most=100)  # fmt: skip
         _fill(stream, behind, size_kb=5, devices=min(behind, 10_000))
-        rate = _rate(folder / "behind", redis.url, f"sqlite:///{folder}/behind.db", stream, behind)
-        part.add(f"catching up with {behind} entries of 5 KB", rate, "results/s")
+        read_all = _read(folder / "behind", redis.url, f"sqlite:///{folder}/behind.db", stream, behind)
+        part.add(f"catching up with {behind} entries of 5 KB", read_all.rate, "results/s")
+        part.add("the consumer's processor time for each", read_all.cpu_ms, "ms")
+        peaks = [one.peak_mb for one in (*ways["new text"], *ways["unchanged"], read_all)]
+        part.add("the consumer's memory, at the most", max(peaks), "MB", at_most=100)
     return part
 
 
@@ -112,7 +130,8 @@ def _fill(stream: Redis, results: int, *, size_kb: float, devices: int = 0) -> N
 
 
 @contextmanager
-def _consuming(folder: Path, redis_url: str, database_url: str) -> Iterator[Store]:
+def _consuming(folder: Path, redis_url: str, database_url: str) -> Iterator[tuple[Store, int]]:
+    """The database, and the consumer's process."""
     vault = Installation(
         folder,
         "amqp://nobody.invalid//",
@@ -122,15 +141,16 @@ def _consuming(folder: Path, redis_url: str, database_url: str) -> Iterator[Stor
         environ={"DEVICEVAULT_VAULT__ORIGINALS": "plain"},
     )
     with vault.running(groups=()), open_store(database_url) as store:
-        yield store
+        yield store, vault.daemons["consumer"].pid
 
 
-def _rate(folder: Path, redis_url: str, database_url: str, stream: Redis, results: int) -> float:
-    """Results per second, from the consumer's being ready to the last acknowledgement."""
-    with _consuming(folder, redis_url, database_url):
-        began = time.monotonic()
+def _read(folder: Path, redis_url: str, database_url: str, stream: Redis, results: int) -> Reading:
+    """From the consumer's being ready to the last acknowledgement."""
+    with _consuming(folder, redis_url, database_url) as (_, consumer):
+        before, began = cost_of(consumer), time.monotonic()
         wait_until(lambda: _is_done(stream), WITHIN_S, or_say=lambda: "the stream is not read to its end")
-        return results / (time.monotonic() - began)
+        seconds, cost = time.monotonic() - began, cost_of(consumer)
+        return Reading(results / seconds, 1000 * (cost - before).cpu_s / results, cost.peak_mb)
 
 
 def _is_done(stream: Redis) -> bool:
@@ -142,7 +162,7 @@ def _latencies_ms(folder: Path, redis_url: str, database_url: str, count: int) -
     stream = Redis.from_url(redis_url)
     stream.flushdb()
     found = []
-    with _consuming(folder / "light", redis_url, database_url) as store:
+    with _consuming(folder / "light", redis_url, database_url) as (store, _):
         for number in range(count):
             result = _result(number, running_config(f"r{number}", 100))
             fields: Any = dict(encode(result))
