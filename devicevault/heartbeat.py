@@ -6,6 +6,7 @@ silent for :data:`FORGET_AFTER_S`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -64,6 +65,12 @@ def beat(redis: Redis, worker: str, **told: Any) -> None:
     heartbeat = Heartbeat(worker=worker, seen_at=redis_now(redis), **told)
     with unavailable(redis):
         redis.hset(names.WORKERS, worker, heartbeat.model_dump_json())
+
+
+def forget(redis: Redis, workers: Collection[str]) -> None:
+    """Forget these, which are gone for good. Raises ServiceUnavailable."""
+    with unavailable(redis):
+        redis.hdel(names.WORKERS, *workers)
 
 
 def heartbeats(redis: Redis) -> list[Heartbeat]:

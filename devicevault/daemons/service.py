@@ -46,19 +46,22 @@ def notify(*assignments: str) -> None:
         logger.debug("systemd was not told %s: %s", assignments[0], error)
 
 
-def notify_ready(status: str) -> None:
-    """``READY=1``: the daemon can do its job from now on. ``status`` is shown by ``systemctl status``."""
-    notify("READY=1", _status(status))
+def notify_ready(status: str, *more: str) -> None:
+    """``READY=1``: the daemon can do its job from now on. ``status`` is shown by ``systemctl status``.
+
+    ``more`` are further assignments, here and below.
+    """
+    notify("READY=1", _status(status), *more)
 
 
-def notify_status(status: str) -> None:
+def notify_status(status: str, *more: str) -> None:
     """Change the line ``systemctl status`` shows."""
-    notify(_status(status))
+    notify(_status(status), *more)
 
 
-def notify_stopping(status: str) -> None:
+def notify_stopping(status: str, *more: str) -> None:
     """``STOPPING=1``: the daemon finishes what it has begun and ends."""
-    notify("STOPPING=1", _status(status))
+    notify("STOPPING=1", _status(status), *more)
 
 
 def notify_reloading() -> None:

@@ -1,4 +1,4 @@
-"""``devicevault-worker GROUP``: collects the devices of one collector group.
+"""One process of a worker, which mostly is its only one: collects the devices of one collector group.
 
 ``celery -A devicevault.daemons.worker worker -Q collector.group.dmz`` works as well, without systemd's part.
 """
@@ -20,12 +20,13 @@ from celery.signals import setup_logging, worker_shutting_down
 from celery.worker import state
 from redis import Redis
 
-from devicevault import names, refusal
+from devicevault import heartbeat, names, refusal
 from devicevault.celery_app import app
 from devicevault.collector.process import this_process
 from devicevault.daemons import broker_watch
 from devicevault.daemons.reload import Reloader
 from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon
+from devicevault.daemons.share import Share
 from devicevault.daemons.waiting import wait_for, wait_for_keys
 from devicevault.daemons.worker_report import WorkerReport
 from devicevault.errors import DeviceVaultError, ExitCode
@@ -43,6 +44,7 @@ FIXED: Final = (
     "result_backend",
     "redis_url",
     "worker.concurrency",
+    "worker.processes",
     "queue.type",
     "queue.redis_visibility_timeout_s",
 )
@@ -55,26 +57,24 @@ TWIN: Final = (
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("group", default=names.DEFAULT_GROUP)
-def main(group: str) -> None:
-    """Collect the devices of collector group GROUP, which is `default` when left out."""
-    if not names.is_group_name(group):
-        raise click.UsageError(
-            f"{group!r} is not a group's name: lower-case letters, digits, and single - or _ between"
-        )
-    run_daemon(f"worker@{group}", lambda settings: work(settings, group))
+@click.option("--process", default=str(Share()), help="Which of the group's processes this is: NUMBER/COUNT.")
+def main(group: str, process: str) -> None:
+    """What a supervisor starts; people start `devicevault-worker`."""
+    run_daemon(f"worker@{group}", lambda settings: work(settings, group, Share.read(process)))
 
 
-def work(settings: Settings, group: str) -> None:
-    """Runs a worker until it is told to stop.
+def work(settings: Settings, group: str, share: Share = Share()) -> None:  # noqa: B008 - it is frozen
+    """Runs a process of a worker until it is told to stop.
 
     Raises :class:`ConfigurationError`, and :class:`ServiceUnavailable` when Redis or the broker is away for too long.
     """
     app.use(settings.for_group(group))
     wait_for_keys(app.settings)
     worker = this_process.worker()
-    concurrency = app.settings.worker.concurrency
-    name = f"{group}@{socket.gethostname()}"
-    report = WorkerReport(lambda: this_process.worker().activity)
+    total = app.settings.worker.concurrency
+    concurrency = share.sessions(total)
+    host = socket.gethostname()
+    report = WorkerReport(lambda: this_process.worker().activity, supervised=share.of > 1)
     reloader = Reloader(
         app.settings,
         lambda: load_settings().for_group(group),
@@ -83,9 +83,14 @@ def work(settings: Settings, group: str) -> None:
         status=report.status,
     )
     _wait_for_services(worker.redis)
+    if share.number == 1:
+        # Were there more or fewer processes before, their heartbeats would tell for a week that some are gone.
+        heartbeat.forget(worker.redis, share.not_of_it(group, host))
     progress = Progress()
     place = mask_passwords(app.settings.broker_url)
-    doing = f"collecting group {group} from {place}, {concurrency} sessions at once"
+    doing = f"collecting group {group} from {place}, {total} sessions at once"
+    if share.of > 1:
+        doing += f" in {share.of} processes"
     broker_watch.install(app, progress, report.status, doing)
     setup_logging.connect(_keep_logging, weak=False)
     # It is about pickle, which this application does not accept; a first try by hand is mostly done as root.
@@ -93,7 +98,8 @@ def work(settings: Settings, group: str) -> None:
     celery_worker = GroupWorker(
         app=app,
         queues=[names.queue_for(group)],
-        hostname=name,
+        hostname=share.node(group, host),
+        concurrency=concurrency,
         quiet=True,
         # Workers have nothing to tell each other, and asking costs a second at every start.
         without_mingle=True,
@@ -102,7 +108,7 @@ def work(settings: Settings, group: str) -> None:
 
     def draining(**_: Any) -> None:
         report.status.doing = f"stopping; sessions have {app.settings.worker.drain_s:g} s to finish"
-        notify_stopping(report.status.line())
+        report.status.tell_stopping()
 
     worker_shutting_down.connect(draining, weak=False)
     with Watchdog(_watch(progress, group, concurrency).is_alive), report, reloader:

@@ -9,6 +9,7 @@ from typing import Final
 
 from devicevault.collector.activity import Activity
 from devicevault.daemons.status import LiveStatus
+from devicevault.daemons.worker_state import WorkerState
 
 EVERY_S: Final = 5.0
 
@@ -16,9 +17,14 @@ EVERY_S: Final = 5.0
 class WorkerReport:
     """Tells it as long as the ``with`` block lasts, from a thread of its own."""
 
-    def __init__(self, activity: Callable[[], Activity]) -> None:
-        """``activity`` gives what the tasks are counted in at that moment."""
-        self.status = LiveStatus(self._numbers)
+    def __init__(self, activity: Callable[[], Activity], *, supervised: bool = False) -> None:
+        """``activity`` gives what the tasks are counted in at that moment.
+
+        A ``supervised`` process tells it in a form to be read by a program as well.
+        """
+        self.status = LiveStatus(
+            lambda: self._state().numbers, (lambda: (self._state().assignment(),)) if supervised else tuple
+        )
         self._activity = activity
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
@@ -37,8 +43,15 @@ class WorkerReport:
         while not self._ended.wait(EVERY_S):
             self.status.tell()
 
-    def _numbers(self) -> str:
+    def _state(self) -> WorkerState:
         activity = self._activity()
         counts = activity.counts()
-        numbers = f"{counts.in_flight} in flight, {counts.stuck} stuck, {counts.done} done, {counts.failed} failed"
-        return f"{activity.paused}; {numbers}" if activity.paused else numbers
+        return WorkerState(
+            self.status.doing,
+            activity.paused,
+            self.status.trouble,
+            counts.in_flight,
+            counts.stuck,
+            counts.done,
+            counts.failed,
+        )

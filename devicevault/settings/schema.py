@@ -25,6 +25,9 @@ RETRY_MAX_S: Final = 15
 #: Seconds a request in a worker's hand may wait for its turn where a group's sessions per second are limited.
 TURN_MAX_S: Final = 60
 
+#: Processes of one worker.
+PROCESSES_MAX: Final = 64
+
 #: What a column of an inventory in columns can hold: a device's name, and every key it may have.
 CSV_COLUMNS: Final = (
     "name",
@@ -147,6 +150,12 @@ class WorkerSettings(Table):
     """The collector workers."""
 
     concurrency: int = Field(32, ge=1, le=1000, description="Sessions at once in one worker.")
+    processes: int = Field(
+        0,
+        ge=0,
+        le=PROCESSES_MAX,
+        description="Processes they are shared out to; 0: one for each 50 sessions, at most one for each processor.",
+    )
     drain_s: float = Field(30, ge=0, description="Seconds a stopping worker lets running sessions finish.")
     sessions_per_s: float = Field(
         0, ge=0, description="Sessions all workers of a group together begin in one second, at most; 0 for no limit."

@@ -34,7 +34,7 @@ def cost_of(pid: int) -> Cost:
     """The process's cost and its living descendants'; what has ended is in its parent's time."""
     with contextlib.suppress(OSError):
         cost = _cost_of_one(pid)
-        for child in _children(pid):
+        for child in children_of(pid):
             cost += cost_of(child)
         return cost
     return Cost()
@@ -52,7 +52,8 @@ def _cost_of_one(pid: int) -> Cost:
     return Cost(cpu_s, sizes["VmRSS"], sizes["VmHWM"])
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """The processes it started and did not yet bury, oldest first."""
     return [
         int(child)
         for task in (_PROC / str(pid) / "task").iterdir()
