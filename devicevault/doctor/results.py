@@ -15,9 +15,11 @@ from devicevault.settings import Settings
 from devicevault.steering import paused_groups, refused_logins
 from devicevault.stream import connect_redis, unavailable, unread_results
 from devicevault.stream.group import group_of
+from devicevault.stream.sentinel import sentinels_of
 
 REDIS: Final = "Redis"
 PERSISTENCE: Final = "Redis persistence"
+REPLICAS: Final = "Redis replicas"
 CONSUMER: Final = "consumer"
 DEAD: Final = "dead letters"
 PAUSED: Final = "paused groups"
@@ -35,6 +37,8 @@ def look(settings: Settings) -> Iterator[Finding]:
             info: Any = redis.info()
             yield Finding.ok(REDIS, f"version {info.get('redis_version', '?')} answers")
             yield from judge_persistence(info)
+            if (sentinels := sentinels_of(redis)) is not None:
+                yield judge_replicas(info, sentinels.replicas)
             yield from _consumer(redis, settings.results_stream)
             yield from _dead_letters(redis, settings.results_stream + names.DEAD_LETTER_SUFFIX)
             yield from _paused(redis)
@@ -67,6 +71,24 @@ def judge_persistence(info: Mapping[str, Any]) -> Iterator[Finding]:
             "append-only file is off: a restart of Redis loses results that are not stored yet",
             "set appendonly yes in /etc/redis/redis.conf, and at once: redis-cli CONFIG SET appendonly yes",
         )
+
+
+def judge_replicas(info: Mapping[str, Any], needed: int) -> Finding:
+    """Whether a primary that Sentinel watches has replicas to be followed by, and takes nothing without them."""
+    connected = int(info.get("connected_slaves", 0))
+    if connected < max(1, needed):
+        return Finding.fault(
+            REPLICAS,
+            f"{connected} replicas follow the primary, and {needed} must have each result: workers hold on to theirs",
+            "start them; redis-cli INFO replication tells which there are",
+        )
+    if "min_slaves_good_slaves" not in info:
+        return Finding.warning(
+            REPLICAS,
+            "a primary that is cut off goes on taking locks and results, which are gone when it is back",
+            "set min-replicas-to-write 1 on each server (docs/scaling.md)",
+        )
+    return Finding.ok(REPLICAS, f"{connected} follow the primary")
 
 
 def _consumer(redis: Redis, stream: str) -> Iterator[Finding]:

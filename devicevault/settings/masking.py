@@ -10,7 +10,7 @@ MASK: Final = "********"
 # Greedy up to the last "@" of a word: an unescaped "@" or "/" in a password must not show its rest.
 _USER_PASSWORD: Final = re.compile(r"(?P<start>[a-z][a-z0-9+.-]*://[^:@/\s]*:)[^\s'\"]+(?=@)", re.IGNORECASE)
 _QUERY_PASSWORD: Final = re.compile(
-    r"(?P<start>[?&;](?:password|passwd|pwd|sslpassword|secret|token)=)[^&;\s'\"]+", re.IGNORECASE
+    r"(?P<start>[?&;](?:password|passwd|pwd|sslpassword|sentinel_password|secret|token)=)[^&;\s'\"]+", re.IGNORECASE
 )
 
 

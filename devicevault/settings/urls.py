@@ -10,6 +10,8 @@ from collections.abc import Collection
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from devicevault.settings.sentinel import is_sentinel, sentinel_url
+
 AMQP_SCHEMES: Final = ("amqp", "amqps")
 REDIS_SCHEMES: Final = ("redis", "rediss")
 #: The same local socket has one name in kombu and another in redis-py.
@@ -31,6 +33,11 @@ def broker(value: str) -> str:
         _check_signs(part)
         if scheme(part) == BROKER_SOCKET_SCHEME:
             continue
+        if is_sentinel(part):
+            raise ValueError(
+                "names Sentinel, which the broker can't be behind: requests could be lost with a primary; use RabbitMQ "
+                "with quorum queues (docs/scaling.md), or write redis://HOST:6379/0"
+            )
         url = _split(part, (*AMQP_SCHEMES, *REDIS_SCHEMES), "amqp://USER:PASSWORD@HOST:5672// or redis://HOST:6379/0")
         if url.scheme in REDIS_SCHEMES:
             _check_redis_database(url)
@@ -55,8 +62,11 @@ def http(value: str) -> str:
 
 
 def redis(value: str) -> str:
-    """Redis over TCP, with or without TLS, or over a local socket."""
+    """Redis over TCP, with or without TLS, over a local socket, or by Sentinel."""
     _check_signs(value)
+    if is_sentinel(value):
+        sentinel_url(value)
+        return value
     if scheme(value) == REDIS_SOCKET_SCHEME:
         return value
     _check_redis_database(_split(value, REDIS_SCHEMES, "redis://HOST:6379/1"))

@@ -13,6 +13,8 @@ from redis.retry import Retry
 
 from devicevault.errors import ConfigurationError, Fault, ServiceFull, ServiceUnavailable
 from devicevault.settings.masking import mask_passwords
+from devicevault.settings.sentinel import is_sentinel
+from devicevault.stream.sentinel import connect_by_sentinel, sentinels_of
 
 #: Seconds to wait for an answer; a blocking read must ask for less.
 ANSWER_TIMEOUT_S: Final = 10
@@ -23,10 +25,13 @@ RETRIES: Final = 2
 def connect_redis(url: str, client_name: str = "devicevault") -> Redis:
     """A client for ``url`` that connects when first used, known to Redis' ``CLIENT LIST`` by ``client_name``.
 
+    Every connection of ours to Redis is made here, save the broker's own.
+
     Raises :class:`~devicevault.errors.ConfigurationError` for a URL it can't read.
     """
     try:
-        return Redis.from_url(
+        connect = connect_by_sentinel if is_sentinel(url) else Redis.from_url
+        return connect(
             url,
             socket_timeout=ANSWER_TIMEOUT_S,
             socket_connect_timeout=CONNECT_TIMEOUT_S,
@@ -56,6 +61,10 @@ def unavailable(redis: Redis) -> Iterator[None]:
             "see that devicevault-consumer runs and keeps up, or raise Redis' maxmemory",
         ) from None
     except RedisError as error:
+        if str(error).startswith("NOREPLICAS"):
+            raise ServiceUnavailable(
+                f"Redis at {place_of(redis)} takes nothing while no replica follows it", "see that one runs"
+            ) from None
         raise ServiceUnavailable(
             f"Redis at {place_of(redis)} does not serve: {_words(error)}",
             "see that it runs and that redis_url names it",
@@ -64,6 +73,8 @@ def unavailable(redis: Redis) -> Iterator[None]:
 
 def place_of(redis: Redis) -> str:
     """Where this Redis is, without user and password."""
+    if (sentinels := sentinels_of(redis)) is not None:
+        return sentinels.place
     options = redis.connection_pool.connection_kwargs
     if "path" in options:
         return str(options["path"])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from redis import Redis
 
+from devicevault.errors import ServiceUnavailable
 from devicevault.messages import CollectResult
-from devicevault.stream.connection import unavailable
+from devicevault.stream.connection import place_of, unavailable
 from devicevault.stream.entry import encode
+from devicevault.stream.sentinel import sentinels_of
+
+#: What replicas may need to confirm a result; less than a client waits for an answer.
+REPLICATED_WITHIN_MS: Final = 2000
 
 
 def publish(redis: Redis, stream: str, result: CollectResult) -> str:
@@ -19,9 +24,34 @@ def publish(redis: Redis, stream: str, result: CollectResult) -> str:
     :class:`~devicevault.errors.ServiceUnavailable`; trying again later is right, whatever the reason.
     """
     fields: dict[Any, Any] = dict(encode(result))
+    sentinels = sentinels_of(redis)
     with unavailable(redis):
-        entry_id = redis.xadd(stream, fields)
-    return _text(entry_id)
+        if sentinels is not None and sentinels.replicas:
+            return _text(_add_replicated(redis, stream, fields, sentinels.replicas))
+        return _text(redis.xadd(stream, fields))
+
+
+def _add_replicated(redis: Redis, stream: str, fields: dict[Any, Any], replicas: int) -> object:
+    """Add the entry and see that this many replicas have it: else a primary that dies takes it along."""
+    # Without them the entry would be added at each try anew.
+    info: Any = redis.info("replication")
+    confirmed = int(info["connected_slaves"])
+    if confirmed >= replicas:
+        # In one go: tried again after a broken connection, WAIT alone would ask another primary, for nothing.
+        with redis.pipeline(transaction=False) as pipeline:
+            pipeline.xadd(stream, fields)
+            pipeline.wait(replicas, REPLICATED_WITHIN_MS)
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        entry_id, confirmed = answers
+    if confirmed < replicas:
+        raise ServiceUnavailable(
+            f"Redis at {place_of(redis)} has no {replicas} replica(s) that follow it, and could lose the result",
+            "see that they run: redis-cli INFO replication",
+        )
+    return entry_id
 
 
 def _text(value: object) -> str:

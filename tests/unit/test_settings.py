@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from devicevault.errors import ConfigurationError, ExitCode, Fault
-from devicevault.settings import Settings, load_settings, load_settings_with_origins
+from devicevault.settings import Settings, load_settings, load_settings_with_origins, mask_passwords
 
 
 @pytest.fixture
@@ -278,6 +278,13 @@ def test_a_bad_value_is_told_in_words(config: Path, text: str, words: str) -> No
         ("database_url", "sqlite:///relative.db?key=s3cret", "four slashes"),
         ("database_url", "postgresql://u:s3cret@host:port/db", "port"),
         ("redis_url", "redis://:s3cret@host/1 ", "space"),
+        ("redis_url", "sentinel://:s3cret@host/1", "does not say which master"),
+        ("redis_url", "sentinel://:s3cret@a,/1?master=vault", "without a host"),
+        ("redis_url", "sentinel://:s3cret@a:x/1?master=vault", "port"),
+        ("redis_url", "sentinel://:s3cret@a/one?master=vault", "number of a Redis database"),
+        ("redis_url", "sentinel://:s3cret@a/1?master=vault&password=s3cret", "is not known there"),
+        ("redis_url", "sentinel://:s3cret@a/1?master=vault&replicas=all", "replicas=1"),
+        ("broker_url", "sentinel://:s3cret@a/1?master=vault", "RabbitMQ with quorum queues"),
         ("broker_url", " amqp://u:s3cret@host//", "space"),
         ("database_url", "postgresql://u:s3 cret@host/db", "%20"),
     ],
@@ -303,6 +310,8 @@ def test_a_bad_url_is_told_without_its_password(
         ("result_backend", "redis://h/2"),
         ("redis_url", "rediss://:p@h:6380/1"),
         ("redis_url", "unix:///run/redis/redis.sock?db=1"),
+        ("redis_url", "sentinel://:p@a:26379,b,[::1]:26380/1?master=vault&sentinel_password=q&replicas=0"),
+        ("redis_url", "sentinels://u:p@a:26379/1?master=vault&ssl_ca_certs=/etc/devicevault/authority.pem"),
         ("redis_url", "redis://[::1]:6379/1"),
         ("database_url", "postgresql://u:p@h/db"),
         ("database_url", "postgresql+psycopg://u:p@h/db"),
@@ -425,3 +434,9 @@ def test_redis_is_not_asked_for_quorum_queues(config: Path) -> None:
     fault = only_fault(config, 'broker_url = "redis://h/0"\n[queue]\ntype = "quorum"\n')
     assert (fault.key, fault.line) == ("queue.type", 3)
     assert fault.problem == "is quorum, and the broker is Redis, whose lists have no type"
+
+
+def test_a_sentinels_password_is_masked_as_the_servers_is() -> None:
+    url = "sentinel://:canary1@a:26379,b:26379/1?master=vault&sentinel_password=canary2&replicas=1"
+    masked = mask_passwords(url)
+    assert masked == "sentinel://:********@a:26379,b:26379/1?master=vault&sentinel_password=********&replicas=1"
