@@ -17,6 +17,8 @@ from tests.servers import RedisServer as Server
 MASTER: Final = "vault"
 PASSWORD: Final = "canary-server"
 SENTINEL_PASSWORD: Final = "canary-sentinel"
+#: What docs/scaling.md asks for.
+SERVER_SETTINGS: Final = ("appendonly yes", "min-replicas-to-write 1", "min-replicas-max-lag 10")
 #: A primary that is silent for so long is taken for dead.
 DOWN_AFTER_MS: Final = 1500
 
@@ -62,10 +64,8 @@ def watched_redis(folder: Path, replicas: int = 2) -> Iterator[WatchedRedis]:
             told = [
                 f"requirepass {PASSWORD}",
                 f"masterauth {PASSWORD}",
-                "appendonly yes",
+                *SERVER_SETTINGS,
                 'save ""',
-                "min-replicas-to-write 1",
-                "min-replicas-max-lag 10",
                 "repl-diskless-sync-delay 0",
             ]
             if servers:
