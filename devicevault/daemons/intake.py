@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from devicevault.daemons.patience import Patience, Stopped
 from devicevault.daemons.rules import Rules
@@ -16,6 +17,8 @@ from devicevault.stream import Entry, ResultReader, decode
 
 logger = logging.getLogger(__name__)
 
+#: Texts decoded at a time; what makes them more is one entry at most.
+TEXTS_AT_ONCE_BYTES: Final = 4 * 1024 * 1024
 #: Is told of every commit, and raises nothing.
 Told = Callable[[Sequence[CollectResult], WriteReport], None]
 
@@ -72,7 +75,7 @@ class Intake:
                 continue
             portion.readable.append((entry, result))
             portion.size += sum(artifact.size for artifact in result.artifacts)
-            if portion.size >= self.rules.settings.batch_mb * 1024 * 1024:
+            if portion.size >= TEXTS_AT_ONCE_BYTES:
                 yield portion
                 portion = _Portion()
         yield portion

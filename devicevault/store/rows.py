@@ -7,13 +7,15 @@ locked in the order of their keys, so that they wait for each other instead of f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sqlalchemy import Table, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from devicevault.store.models import Base
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 #: Values in one statement; PostgreSQL takes 65,535 and SQLite 32,766.
 CHUNK: Final = 5000
@@ -55,8 +57,14 @@ def table_of(model: type[Base]) -> Table:
 
 
 def _insert(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    return insert(table_of(model))
+    # Imported here: each dialect takes megabytes, and a daemon needs one.
+    if session.get_bind().dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table_of(model))
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table_of(model))
 
 
 def locked_by(
