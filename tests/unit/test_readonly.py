@@ -62,7 +62,8 @@ SESSION = (
     r"exit",
     r"quit",
     r"/quit",
-    r"logout",
+    # Ctrl+P in front leads back from a process of the console.
+    r"\x10?logout",
     r"logoff",
     r"bye",
     r"end",
@@ -71,6 +72,8 @@ SESSION = (
     r"cli",
     r"sonic-cli",
     r"clish",
+    # Teldat's only way to its configuration: a copy that nothing runs with.
+    r"process 4",
     r"tmsh",
     r"vtysh",
     r"imish",
