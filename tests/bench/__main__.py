@@ -21,7 +21,7 @@ from tests.bench.figures import Part
 from tests.bench.machine import machine
 from tests.bench.report import as_json, table, write_into
 
-PARTS: Final = ("fleet", "scale", "memory", "consumer", "history", "start")
+PARTS: Final = ("fleet", "scale", "memory", "consumer", "spread", "history", "start")
 PAGE: Final = Path(__file__).parents[2] / "docs" / "performance.md"
 RUNS: Final = 3
 
