@@ -120,10 +120,12 @@ def test_a_text_that_did_not_come_is_refused() -> None:
         decode(fields)
 
 
-def test_a_compressed_text_cut_short_is_refused() -> None:
+def test_a_compressed_text_cut_short_or_with_more_behind_it_is_refused() -> None:
     fields = fields_of(result(request(), "success", "interface ethernet 1\n" * 1000))
     with pytest.raises(MalformedMessage, match="device_config"):
         decode(fields | {b"device_config": fields[b"device_config"][:-5]})
+    with pytest.raises(MalformedMessage, match="more than its text"):
+        decode(fields | {b"device_config": fields[b"device_config"] + b"!"})
 
 
 def test_two_artifacts_of_one_name_are_refused() -> None:
