@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from ipaddress import ip_address
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -32,7 +33,7 @@ def export(settings: Settings, group: str, *, broker_url: str, redis_url: str, a
     """
     extra = {"ssl_cert_reqs": "required", "ssl_ca_certs": AUTHORITY_PLACE} if authority else {}
     login = f"{account_of(group)}:{secrets.token_hex(PASSWORD_BYTES)}"
-    broker = _address("broker", broker_url, settings.broker_url, login, extra)
+    broker = _addresses("broker", broker_url, settings.broker_url, login, extra)
     redis = _address("redis", redis_url, settings.redis_url, login, extra)
     Platforms.load(settings.platforms_dir)  # a wrong page would keep the worker from starting
     keys = {}
@@ -52,13 +53,19 @@ def export(settings: Settings, group: str, *, broker_url: str, redis_url: str, a
     )
 
 
+def _addresses(what: str, given: str, own: str, login: str, extra: dict[str, str]) -> str:
+    """Of a broker, every node's."""
+    parts = zip_longest(given.split(";"), own.split(";") if not given else (), fillvalue="")
+    return ";".join(_address(what, one, own_one, login, extra) for one, own_one in parts)
+
+
 def _address(what: str, given: str, own: str, login: str, extra: dict[str, str]) -> str:
     if given and urlsplit(given).password is not None:
         raise UsageError(
             f"--{what}-url holds a password, which everyone on this host can see",
             "leave it out: the worker gets an account of its own",
         )
-    url = urlsplit(given or own.partition(";")[0])
+    url = urlsplit(given or own)
     if not given and (_is_local(url.hostname or "") or "+" in url.scheme or url.scheme == "unix"):
         raise UsageError(
             f"{what}_url is an address on this host only",

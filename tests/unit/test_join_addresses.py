@@ -1,0 +1,52 @@
+"""A joined worker is told of every node of the broker, and of the sentinels, with its own account on each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from devicevault.errors import UsageError
+from devicevault.join.export import export
+from devicevault.settings import Settings, VaultSettings, load_settings
+from devicevault.settings.sentinel import sentinel_url
+
+NODES = "amqp://vault:secret@a.example.net//;amqp://vault:secret@b.example.net//"
+SENTINELS = "sentinel://:secret@a.example.net,b.example.net:26380/1?master=vault&sentinel_password=other"
+
+
+def exported(tmp_path: Path, *, broker_url: str = "", redis_url: str = "", own_broker: str = NODES) -> Settings:
+    settings = Settings(
+        broker_url=own_broker,
+        redis_url=SENTINELS,
+        platforms_dir=tmp_path / "platforms",
+        vault=VaultSettings(originals="plain"),
+    )
+    told = export(settings, "dmz", broker_url=broker_url, redis_url=redis_url, authority=None)
+    config = tmp_path / "config.toml"
+    config.write_text(told.settings)
+    return load_settings(config, {})
+
+
+@pytest.mark.parametrize("broker_url", ["", "amqp://a.example.net//;amqp://b.example.net//"])
+def test_every_node_is_told_with_the_groups_account(tmp_path: Path, broker_url: str) -> None:
+    settings = exported(tmp_path, broker_url=broker_url)
+    nodes = [urlsplit(node) for node in settings.broker_url.split(";")]
+    assert [node.hostname for node in nodes] == ["a.example.net", "b.example.net"]
+    assert {node.username for node in nodes} == {"devicevault-dmz"}
+    assert len({node.password for node in nodes}) == 1
+    assert "secret" not in settings.broker_url
+
+
+def test_sentinels_are_told_with_the_groups_account_on_the_servers(tmp_path: Path) -> None:
+    told = sentinel_url(exported(tmp_path).redis_url)
+    assert told.sentinels == (("a.example.net", 26379), ("b.example.net", 26380))
+    assert (told.master, told.database, told.username) == ("vault", 1, "devicevault-dmz")
+    assert told.password != "secret"
+    assert told.sentinel_password == "other"
+
+
+def test_one_node_on_this_host_only_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="on this host only"):
+        exported(tmp_path, own_broker="amqp://vault:secret@a.example.net//;amqp://vault:secret@localhost//")
