@@ -8,9 +8,10 @@ import socket
 import paramiko
 from netmiko.exceptions import NetmikoAuthenticationException, NetmikoTimeoutException
 
-from devicevault.collector.connection import LEGACY_ALGORITHMS, Client, DeviceConnection, NothingInCommon, driver_class
+from devicevault.collector.connection import Client, DeviceConnection, driver_class
 from devicevault.collector.deadline import Limit
 from devicevault.collector.tcp import Target
+from devicevault.collector.transport import LEGACY_ALGORITHMS, NothingInCommon
 from devicevault.credentials import Credential
 from devicevault.errors import (
     AuthenticationFailed,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from devicevault.collector.connection import LEGACY_ALGORITHMS
 from devicevault.collector.lock import LIFETIME_S
+from devicevault.collector.transport import LEGACY_ALGORITHMS
 from devicevault.settings import Settings
 
 TEXT = (Path(__file__).parents[2] / "docs" / "ssh.md").read_text()
