@@ -20,10 +20,13 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
         "memory",
         "Memory and processor time",
         "a bare pool of threads over netmiko that writes files",
-        f"{devices} devices of 100 KB, {concurrency} sessions at once, one in twenty changed since the day before; "
-        f"medians of {runs} runs",
+        f"{devices} devices of 100 KB, {concurrency} sessions at once in one process, one in twenty changed since the "
+        f"day before; medians of {runs} runs",
     )
-    with farm(folder / "farm") as devices_of, site(folder / "site", devices_of, concurrency=concurrency) as running:
+    with (
+        farm(folder / "farm") as devices_of,
+        site(folder / "site", devices_of, concurrency=concurrency, settings="processes = 1") as running,
+    ):
         idle = running.costs()
         part.add("worker, idle", idle["worker-lab"].memory_mb, "MB")
         part.add("consumer, idle", idle["consumer"].memory_mb, "MB")

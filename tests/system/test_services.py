@@ -190,6 +190,38 @@ def test_broker_and_redis_are_restarted_under_load(started: Machine) -> None:
     assert all(map(started.is_active, vault.DAEMONS))
 
 
+def test_a_worker_of_several_processes_is_one_service(started: Machine) -> None:
+    """Each in the sandbox; one that is killed costs the others nothing."""
+    several = started.path("/etc/devicevault/config.d/several.toml")
+    several.write_text("[worker]\nprocesses = 2\n")
+    started.run("systemctl", "restart", WORKER)
+    supervisor = started.property(WORKER, "MainPID")
+    assert "in 2 processes: 0 in flight" in started.property(WORKER, "StatusText")
+    killed, spared = processes = children(started, supervisor)
+    assert all("NoNewPrivs:\t1" in started.run("cat", f"/proc/{pid}/status") for pid in processes)
+    started.run("kill", "-KILL", killed)
+    started.wait_until(
+        lambda: len(now := children(started, supervisor)) == 2 and killed not in now, 60, "another one is started"
+    )
+    assert spared in children(started, supervisor)
+    started.run("systemctl", "reload", WORKER)
+    collect(started, FAST)
+    assert started.property(WORKER, "MainPID") == supervisor
+    started.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", WORKER)
+    started.wait_until(
+        lambda: started.is_active(WORKER) and started.property(WORKER, "MainPID") != supervisor, 60, "it is back"
+    )
+    assert not {*children(started, started.property(WORKER, "MainPID"))} & {killed, spared}
+    several.unlink()
+    started.run("systemctl", "restart", WORKER)
+    collect(started, FAST)
+
+
+def children(machine: Machine, pid: str) -> list[str]:
+    """The processes it started, oldest first."""
+    return machine.run("cat", f"/proc/{pid}/task/{pid}/children").split()
+
+
 @pytest.mark.parametrize("kind", ["LoadCredential", "LoadCredentialEncrypted"])
 def test_systemd_hands_the_worker_a_password(started: Machine, kind: str) -> None:
     """The password stands in no file of DeviceVault's."""
