@@ -13,6 +13,7 @@ from devicevault.errors import DeviceVaultError, ServiceUnavailable
 from devicevault.outputs.process import TimedOut
 from devicevault.outputs.progress import note_failure
 from devicevault.store import Store, open_store
+from devicevault.store.turns import alone
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,8 @@ FIRST_PAUSE_S: Final = 5.0
 LONGEST_PAUSE_S: Final = 900.0
 #: Seconds it rests after a turn that took long, at most.
 LONGEST_REST_S: Final = 60.0
+#: Seconds until it looks again, where another consumer is at it.
+TAKEN_S: Final = 5.0
 #: Seconds a daemon that stops waits for a turn to end.
 STOP_WITHIN_S: Final = 10.0
 
@@ -98,7 +101,8 @@ class Loop:
         try:
             if self._store is None:
                 self._store = open_store(self._database_url())
-            sooner_s = self.output.turn(self._store)
+            with alone(self._store, self.output.name) as is_alone:
+                sooner_s = self.output.turn(self._store) if is_alone else TAKEN_S
         except TimedOut as error:
             if self._stop.is_set():
                 return 0.0

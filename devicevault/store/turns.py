@@ -1,0 +1,36 @@
+"""What is derived from the store, notices and the mirror, is one consumer's at a time, however many there are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+
+from devicevault.store.engine import Store, translated
+
+
+@contextmanager
+def alone(store: Store, name: str) -> Iterator[bool]:
+    """Whether nobody else is at ``name`` on this database; if so, nobody else is while the block lasts.
+
+    PostgreSQL keeps count, and forgets a consumer with its connection. SQLite has one consumer, which is always alone.
+    Raises :class:`~devicevault.errors.ServiceUnavailable`.
+    """
+    if store.engine.dialect.name != "postgresql":
+        yield True
+        return
+    key = {"key": int.from_bytes(hashlib.sha256(f"devicevault {name}".encode()).digest()[:8], "big", signed=True)}
+    with translated(store.engine.url):
+        # Without a transaction, which would keep PostgreSQL from tidying up for as long as a push takes.
+        connection = store.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    with connection:
+        with translated(store.engine.url):
+            is_ours = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), key))
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                # The lock is the connection's: it goes with it, also where PostgreSQL does not answer any more.
+                connection.invalidate()
