@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,8 @@ REPOSITORY: Final = Path(__file__).parents[2]
 #: Its database has the first schema of all.
 COMMIT: Final = "88da30f5b968c4aa6b1ab9f025908b5e12d93af8"
 VERSION: Final = "0.0.9"
+#: What of it is taken.
+PARTS: Final = ("devicevault", "systemd", "debian", "pyproject.toml")
 SCRIPTS: Final = ("postinst", "postrm", "prerm")
 
 
@@ -29,6 +33,7 @@ def earlier(package: Path, folder: Path) -> Path:
     (installed,) = tree.glob("usr/lib/devicevault/lib/python3.*/site-packages/devicevault")
     shutil.rmtree(installed)
     shutil.copytree(source / "devicevault", installed)
+    _write_commands(source, tree / "usr/lib/devicevault/bin")
     for unit in (tree / "lib/systemd/system").iterdir():
         unit.unlink()
     for kind in ("service", "socket", "timer", "target"):
@@ -44,11 +49,22 @@ def earlier(package: Path, folder: Path) -> Path:
     return target
 
 
+def _write_commands(source: Path, folder: Path) -> None:
+    """Lets each command begin where it began then."""
+    scripts = tomllib.loads((source / "pyproject.toml").read_text())["project"]["scripts"]
+    for name, target in scripts.items():
+        module, _, function = target.partition(":")
+        text = (folder / name).read_text()
+        (folder / name).write_text(
+            re.sub(r"^from \S+ import \S+$", f"from {module} import {function}", text, flags=re.M)
+        )
+
+
 def _check_out(folder: Path) -> None:
     folder.mkdir()
     known = subprocess.run(["git", "-C", REPOSITORY, "cat-file", "-e", COMMIT], capture_output=True, check=False)
     commit = "HEAD" if known.returncode else COMMIT
-    _run("git", "-C", REPOSITORY, "archive", f"--output={folder}.tar", commit, "devicevault", "systemd", "debian")
+    _run("git", "-C", REPOSITORY, "archive", f"--output={folder}.tar", commit, *PARTS)
     _run("tar", "--extract", "--directory", folder, f"--file={folder}.tar")
 
 
