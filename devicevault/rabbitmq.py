@@ -1,8 +1,10 @@
-"""RabbitMQ's management API: what it says of the queues, and why it does not answer."""
+"""RabbitMQ beside AMQP: what its management API says of the queues, and how it hashes passwords."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from base64 import b64encode
 from http.client import HTTPException
 from typing import Final, NamedTuple
@@ -15,6 +17,8 @@ from devicevault.errors import ServiceUnavailable
 TIMEOUT_S: Final = 5
 ENABLE: Final = "rabbitmq-plugins enable rabbitmq_management"
 UNAUTHORISED: Final = 401
+#: RabbitMQ's name for what :func:`password_hash` does.
+HASHING: Final = "rabbit_password_hashing_sha256"
 
 # The broker is near: a proxy for the world outside has no business between.
 _opener = build_opener(ProxyHandler({}))
@@ -44,6 +48,12 @@ def virtual_host_of(broker_url: str) -> str:
     """The virtual host an AMQP URL names; ``/`` is written as an empty one or as a second slash."""
     path = unquote(urlsplit(broker_url.partition(";")[0]).path[1:])
     return path or "/"
+
+
+def password_hash(password: str) -> str:
+    """As RabbitMQ keeps it: base64 of a salt of four bytes and SHA-256 of both (its documentation, "Passwords")."""
+    salt = os.urandom(4)
+    return b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def with_slash(broker_api: str) -> str:

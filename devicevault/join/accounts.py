@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shlex
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from devicevault import names, rabbitmq
 from devicevault.settings import Settings
@@ -29,12 +29,33 @@ def account_of(group: str) -> str:
 
 def rabbitmq_permissions(group: str) -> tuple[str, str, str]:
     """What the group's user may configure, write and read, as RabbitMQ's patterns: its own queue, and no other."""
-    queue, orders, mailbox = re.escape(names.queue_for(group)), re.escape(ORDERS), rf"{group}@.*\.{re.escape(ORDERS)}"
+    queue, orders = re.escape(names.queue_for(group)), re.escape(ORDERS)
+    # A worker of several processes has a mailbox for each: dmz.1@host.
+    mailbox = rf"{group}(\.[0-9]+)?@.*\.{orders}"
     answers, events = re.escape(ANSWERS), EVENTS
     return (
         f"^({queue}|{orders}|{mailbox}|{answers}|{events})$",
         f"^({queue}|{mailbox}|{answers}|{events})$",
         f"^({queue}|{orders}|{mailbox})$",
+    )
+
+
+def rabbitmq_definitions(broker: SplitResult, group: str) -> str:
+    """The user in the worker's URL of the broker, with its rights, as ``rabbitmqctl import_definitions`` reads them.
+
+    With Erlang 27, that of Debian 13, rabbitmqctl waits for ever for a password on its standard input; a hash of a
+    random password may lie in a file.
+    """
+    user = unquote(broker.username or "")
+    configure, write, read = rabbitmq_permissions(group)
+    virtual_host = rabbitmq.virtual_host_of(broker.geturl())
+    rights = {"vhost": virtual_host, "configure": configure, "write": write, "read": read}
+    login = {"password_hash": rabbitmq.password_hash(unquote(broker.password or "")), "tags": []}
+    return json.dumps(
+        {
+            "users": [{"name": user, "hashing_algorithm": rabbitmq.HASHING, **login}],
+            "permissions": [{"user": user, **rights}],
+        }
     )
 
 
@@ -72,22 +93,20 @@ def redis_broker_rules(group: str, database: str) -> str:
 def account_commands(settings: Settings, group: str) -> str:
     """A shell script that makes the accounts, for the hosts of broker and Redis.
 
-    ``settings`` are the worker's. Passwords go to the programs' standard input, where ``ps`` does not see them.
+    ``settings`` are the worker's. No password is in any command line, where ``ps`` would see it.
     """
     broker, redis = urlsplit(settings.broker_url), urlsplit(settings.redis_url)
     lines = ["set -eu"]
     if settings.has_amqp_broker:
-        user, host = shlex.quote(unquote(broker.username or "")), shlex.quote(rabbitmq.virtual_host_of(broker.geturl()))
-        patterns = " ".join(map(shlex.quote, rabbitmq_permissions(group)))
         lines += [
-            "# On RabbitMQ's host:",
-            f"rabbitmqctl --quiet add_user {user} 2>/dev/null <<'PASSWORD' ||",
-            unquote(broker.password or ""),
-            "PASSWORD",
-            f"rabbitmqctl --quiet change_password {user} <<'PASSWORD'",
-            unquote(broker.password or ""),
-            "PASSWORD",
-            f"rabbitmqctl --quiet set_permissions -p {host} {user} {patterns}",
+            "# On RabbitMQ's host. Its rabbitmqctl reads the file as another user; there is a hash in it, no password:",
+            "accounts=$(mktemp)",
+            "trap 'rm -f \"$accounts\"' EXIT",
+            'chmod 644 "$accounts"',
+            "cat >\"$accounts\" <<'ACCOUNTS'",
+            rabbitmq_definitions(broker, group),
+            "ACCOUNTS",
+            'rabbitmqctl --quiet import_definitions "$accounts" </dev/null',
         ]
     rules = redis_rules(group, settings.results_stream)
     if not settings.has_amqp_broker:

@@ -168,12 +168,14 @@ def test_a_joined_worker_collects_with_its_own_accounts_and_can_not_open_what_it
     make_accounts(site.run(site.vault, "join", "accounts", str(file)), broker, store, site.folder)
     site.run(site.worker, "join", "import", str(file))
     host = site.worker_host()
-    with host.running("devicevault-worker", "dmz") as worker:
+    # Each process has names of its own on the broker.
+    with host.running("devicevault-worker", "dmz", DEVICEVAULT_WORKER__PROCESSES="2") as worker:
         host.send("r1", platform="acme")
         host.send("r2", platform="acme", options={"delay_s": 1})
         results = host.results(2)
         with connect_redis(store.url) as redis:
-            (beat,) = heartbeats(redis)
+            wait_until(lambda: len(heartbeats(redis)) == 2, 60, or_say=host.log)
+            beat, _ = heartbeats(redis)
         assert stop(worker) == 0
     assert [result.status for result in results] == ["success"] * 2, host.log()
     log = host.log()
