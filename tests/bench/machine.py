@@ -22,7 +22,7 @@ def machine() -> dict[str, str]:
     return {
         "when": datetime.now(UTC).strftime("%Y-%m-%d"),
         "machine": f"{len(os.sched_getaffinity(0))} processors ({_processor()}), {_memory_gb():.0f} GB of memory",
-        "system": f"{_release()}, Linux {platform.release()}",
+        "system": f"{_release()}, Linux {_kernel()}",
         "python": platform.python_version(),
         "devicevault": f"{devicevault.__version__} {_commit()}".strip(),
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
@@ -37,6 +37,11 @@ def _processor() -> str:
 
 def _memory_gb() -> float:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+
+
+def _kernel() -> str:
+    # What follows tells who built it, of interest to nobody.
+    return ".".join(platform.release().split(".")[:2])
 
 
 def _release() -> str:
