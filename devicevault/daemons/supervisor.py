@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from devicevault.daemons.child import Child
-from devicevault.daemons.notices import Notices
+from devicevault.daemons.notify_socket import NotifySocket
 from devicevault.daemons.service import (
     PINGS_PER_INTERVAL,
     notify,
@@ -40,9 +40,9 @@ class Supervisor:
 
     def __init__(self, commands: Sequence[Sequence[str]], *, ready_within_s: float) -> None:
         """``commands`` start the processes, which tell systemd of themselves as every daemon does."""
-        self._notices = Notices()
+        self._socket = NotifySocket()
         self._interval_s = watchdog_interval_s()
-        environ = {**os.environ, "NOTIFY_SOCKET": self._notices.address}
+        environ = {**os.environ, "NOTIFY_SOCKET": self._socket.address}
         environ.pop("WATCHDOG_PID", None)
         self._children = [
             Child(number, command, environ, ready_within_s=ready_within_s, interval_s=self._interval_s)
@@ -58,8 +58,8 @@ class Supervisor:
     def run(self) -> int:
         """The exit code of the worker."""
         wanted = Signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
-        with self._notices, wanted as signals, selectors.DefaultSelector() as selector:
-            selector.register(self._notices, selectors.EVENT_READ)
+        with self._socket, wanted as signals, selectors.DefaultSelector() as selector:
+            selector.register(self._socket, selectors.EVENT_READ)
             selector.register(signals, selectors.EVENT_READ)
             while True:
                 self._start()
@@ -99,7 +99,7 @@ class Supervisor:
 
     def _hear(self) -> None:
         by_pid = {child.pid: child for child in self._children if child.pid}
-        for pid, told in self._notices.heard():
+        for pid, told in self._socket.heard():
             if pid in by_pid:
                 by_pid[pid].hear(told)
 

@@ -77,7 +77,7 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
                     else (postgresql.create_database(f"b{run}"), postgresql.create_database(f"c{run}"))
                 )
                 for read in ways.values():
-                    _fill(stream, results, size_kb=100)
+                    fill(stream, results, size_kb=100)
                     read.append(_read(place, redis.url, url, stream, results))
                     if len(inserted) == run:
                         inserted.append(results / _inserted_s(url, copy_url))
@@ -88,7 +88,7 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
         url = f"sqlite:///{folder}/light.db"
         part.add("from XADD to the commit, under light load", _latencies_ms(folder, redis.url, url, light), "ms",
                  at_most=100)  # fmt: skip
-        _fill(stream, behind, size_kb=5, devices=min(behind, 10_000))
+        fill(stream, behind, size_kb=5, devices=min(behind, 10_000))
         read_all = _read(folder / "behind", redis.url, f"sqlite:///{folder}/behind.db", stream, behind)
         part.add(f"catching up with {behind} entries of 5 KB", read_all.rate, "results/s")
         part.add("the consumer's processor time for each", read_all.cpu_ms, "ms")
@@ -121,7 +121,7 @@ def _result(number: int, text: str) -> CollectResult:
     )
 
 
-def _fill(stream: Redis, results: int, *, size_kb: float, devices: int = 0) -> None:
+def fill(stream: Redis, results: int, *, size_kb: float, devices: int = 0) -> None:
     stream.flushdb()
     for number in range(results):
         of = number % (devices or results)
@@ -129,10 +129,9 @@ def _fill(stream: Redis, results: int, *, size_kb: float, devices: int = 0) -> N
         stream.xadd(STREAM, fields)
 
 
-@contextmanager
-def _consuming(folder: Path, redis_url: str, database_url: str) -> Iterator[tuple[Store, int]]:
-    """The database, and the consumer's process."""
-    vault = Installation(
+def consumers_only(folder: Path, redis_url: str, database_url: str) -> Installation:
+    """A vault that is sent nothing by a broker, and opens no originals."""
+    return Installation(
         folder,
         "amqp://nobody.invalid//",
         redis_url,
@@ -140,6 +139,12 @@ def _consuming(folder: Path, redis_url: str, database_url: str) -> Iterator[tupl
         settings_text='[metrics]\nlisten = ""\n',
         environ={"DEVICEVAULT_VAULT__ORIGINALS": "plain"},
     )
+
+
+@contextmanager
+def _consuming(folder: Path, redis_url: str, database_url: str) -> Iterator[tuple[Store, int]]:
+    """The database, and the consumer's process."""
+    vault = consumers_only(folder, redis_url, database_url)
     with vault.running(groups=()), open_store(database_url) as store:
         yield store, vault.daemons["consumer"].pid
 
@@ -148,12 +153,12 @@ def _read(folder: Path, redis_url: str, database_url: str, stream: Redis, result
     """From the consumer's being ready to the last acknowledgement."""
     with _consuming(folder, redis_url, database_url) as (_, consumer):
         before, began = cost_of(consumer), time.monotonic()
-        wait_until(lambda: _is_done(stream), WITHIN_S, or_say=lambda: "the stream is not read to its end")
+        wait_until(lambda: is_done(stream), WITHIN_S, or_say=lambda: "the stream is not read to its end")
         seconds, cost = time.monotonic() - began, cost_of(consumer)
         return Reading(results / seconds, 1000 * (cost - before).cpu_s / results, cost.peak_mb)
 
 
-def _is_done(stream: Redis) -> bool:
+def is_done(stream: Redis) -> bool:
     group: Any = stream.xinfo_groups(STREAM)[0]
     return bool(group["pending"] == 0 and group["lag"] == 0)
 

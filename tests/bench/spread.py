@@ -14,11 +14,11 @@ from sqlalchemy import func, select
 from devicevault.demo.processes import Daemon
 from devicevault.store import Store, open_store
 from devicevault.store.models import DeviceBackupResult
-from tests.bench.consumer import _fill, _is_done
+from tests.bench.consumer import consumers_only, fill, is_done
 from tests.bench.farm import farm
 from tests.bench.figures import Part, median
 from tests.bench.site import Site, site
-from tests.installation import BIN, GROUP, Installation
+from tests.installation import BIN, GROUP
 from tests.servers import postgresql_server, redis_server, wait_until
 
 COMMAND_S: Final = 0.05
@@ -88,15 +88,8 @@ def _second_worker(running: Site) -> Iterator[None]:
 def _rate(folder: Path, redis_url: str, database_url: str, results: int, consumers: int) -> float:
     """Results per second, from when every consumer is ready to the last acknowledgement."""
     stream = Redis.from_url(redis_url)
-    _fill(stream, results, size_kb=100)
-    vault = Installation(
-        folder,
-        "amqp://nobody.invalid//",
-        redis_url,
-        database_url,
-        settings_text='[metrics]\nlisten = ""\n',
-        environ={"DEVICEVAULT_VAULT__ORIGINALS": "plain"},
-    )
+    fill(stream, results, size_kb=100)
+    vault = consumers_only(folder, redis_url, database_url)
     with open_store(database_url, migrate=True) as store, ExitStack() as stack:
         started = [
             stack.enter_context(
@@ -113,7 +106,7 @@ def _rate(folder: Path, redis_url: str, database_url: str, results: int, consume
             daemon.wait_until_ready()
         stored = _stored(store)
         began = time.monotonic()
-        wait_until(lambda: _is_done(stream), WITHIN_S, or_say=lambda: "the stream is not read to its end")
+        wait_until(lambda: is_done(stream), WITHIN_S, or_say=lambda: "the stream is not read to its end")
         seconds = time.monotonic() - began
         assert _stored(store) == results
     return (results - stored) / seconds

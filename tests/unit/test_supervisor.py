@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from devicevault.daemons.notices import Notices
+from devicevault.daemons.notify_socket import NotifySocket
 from devicevault.daemons.share import Share, processes_of
 from devicevault.daemons.worker_state import FIELD, WorkerState, merged
 from devicevault.settings import WorkerSettings
@@ -191,7 +191,7 @@ def is_gone(pid: int) -> bool:
 
 
 def test_the_kernel_says_who_told_something() -> None:
-    with Notices() as notices, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+    with NotifySocket() as notices, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
         assert list(notices.heard()) == []
         channel.sendto(b"STATUS=a=b\nREADY=1\nnonsense", "\0" + notices.address[1:])
         assert list(notices.heard()) == [(os.getpid(), {"STATUS": "a=b", "READY": "1"})]

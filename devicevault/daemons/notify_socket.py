@@ -13,7 +13,7 @@ DATAGRAM_MAX: Final = 65536
 _CREDENTIALS: Final = struct.Struct("3i")
 
 
-class Notices:
+class NotifySocket:
     """The socket they are told to, as long as the ``with`` block lasts."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ class Notices:
         #: What belongs in ``NOTIFY_SOCKET``.
         self.address = "@" + self._socket.getsockname()[1:].decode()
 
-    def __enter__(self) -> Notices:
+    def __enter__(self) -> NotifySocket:
         return self
 
     def __exit__(
