@@ -59,15 +59,15 @@ def errors() -> Console:
 
 def visible(text: str) -> str:
     """``text`` with its control characters shown instead of obeyed; line ends and tabs stay."""
-    return text.translate(_VISIBLE)
+    return text if text.isascii() and text.isprintable() else text.translate(_VISIBLE)
 
 
-def table(*headings: str, title: str = "") -> Table:
+def table(*headings: str) -> Table:
     """An empty table in the house style; fill it with ``add_row`` and print it with :func:`print_table`."""
     from rich import box
     from rich.table import Table
 
-    grid = Table(box=box.SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for heading in headings:
         grid.add_column(heading, overflow="fold")
     return grid
@@ -78,10 +78,14 @@ def print_table(grid: Table) -> None:
 
     Where a terminal leaves too little room for the sentences of the last column, they go below their rows.
     """
+    from devicevault.cli.lines import lines_of
     from devicevault.cli.narrow import leaves_too_little, print_sentences_below
 
     out = _console(stderr=False, width=WIDE)
-    if leaves_too_little(grid, out):
+    lines = lines_of(grid, out)
+    if lines is not None:
+        out.file.write("\n".join([*lines, ""]))
+    elif leaves_too_little(grid, out):
         print_sentences_below(grid, out)
     elif out.is_terminal:
         out.print(grid)

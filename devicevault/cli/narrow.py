@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 from rich.padding import Padding
 from rich.text import Text
 
+from devicevault.cli.lines import GAP
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-#: Columns between two of a table's own, as `box.SIMPLE_HEAD` has them.
-GAP: Final = 3
 #: What is shorter than this is no sentence, and a column narrower than this is no place for one.
 SENTENCE_MIN: Final = 40
 INDENT: Final = 4
