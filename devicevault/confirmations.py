@@ -38,14 +38,19 @@ class Confirmations:
         """The keys not everything of which is confirmed."""
         return set(self._open.values())
 
-    def wait(self, within_s: float) -> None:
-        """Wait until everything is confirmed.
+    @property
+    def open(self) -> int:
+        """How many messages are not confirmed yet."""
+        return len(self._open)
+
+    def wait(self, within_s: float, *, down_to: int = 0) -> None:
+        """Wait until everything but ``down_to`` messages is confirmed.
 
         Raises :class:`TimeoutError` when it is not in time, kombu's OperationalError when RabbitMQ refused a message,
         and whatever breaks the connection.
         """
         ends_at = time.monotonic() + within_s
-        while self._open and not self._was_refused:
+        while len(self._open) > down_to and not self._was_refused:
             self._channel.connection.drain_events(timeout=max(0.01, ends_at - time.monotonic()))
         if self._was_refused:
             raise OperationalError("RabbitMQ refused a message")

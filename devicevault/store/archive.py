@@ -73,7 +73,8 @@ def archive_absent(
 def take_back(device: Device) -> bool:
     """Take a device out of the archive that is asked for; whether it was in it."""
     was_archived = device.archived_at is not None
-    device.absent_since = device.archived_at = None
+    if was_archived or device.absent_since is not None:
+        device.absent_since = device.archived_at = None
     return was_archived
 
 

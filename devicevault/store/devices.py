@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from devicevault.messages import CollectRequest, CollectResult, Status
@@ -31,9 +30,11 @@ def new_device(message: CollectRequest | CollectResult, now: datetime) -> dict[s
 
 def rename(device: Device, request: CollectRequest) -> None:
     """Give the device the names it has in the inventory now."""
-    device.name = request.device
-    device.platform = request.platform
-    device.group = request.group
+    named = {"name": request.device, "platform": request.platform, "group": request.group}
+    for column, value in named.items():
+        # Setting a column makes work for SQLAlchemy though nothing changes, and mostly nothing does.
+        if getattr(device, column) != value:
+            setattr(device, column, value)
     if take_back(device):
         logger.info("%s is back, and in the archive no more", device.name, extra={"device": device.name})
 
@@ -56,16 +57,20 @@ def note_newest(device: KnownDevice, row: KnownRow) -> None:
         device.success, device.last_success_id = row.ended(), row.id
 
 
-def point_to_newest(session: Session, run_id: str, devices: Iterable[Device]) -> None:
-    """Make the rows of this run the newest ones of their devices."""
-    query = (
-        select(DeviceBackupResult.device_pk, func.max(DeviceBackupResult.id))
+def point_to_newest(session: Session, run_id: str) -> None:
+    """Make the rows of this run the newest ones of their devices, which are locked."""
+    newest = (
+        select(DeviceBackupResult.device_pk, func.max(DeviceBackupResult.id).label("id"))
         .where(DeviceBackupResult.run_id == run_id)
         .group_by(DeviceBackupResult.device_pk)
+        .subquery()
     )
-    newest = dict(session.execute(query).all())
-    for device in devices:
-        device.latest_result_id = newest.get(device.id, device.latest_result_id)
+    session.execute(
+        update(Device)
+        .where(Device.id == newest.c.device_pk)
+        .values(latest_result_id=newest.c.id)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _is_newer(row: KnownRow, than: KnownResult | None) -> bool:

@@ -72,7 +72,7 @@ def queue_requests(
             to_send.append(request)
             rows.append(_queued(run_id, device, request))
     insert_missing(session, DeviceBackupResult, rows, "task_id")
-    point_to_newest(session, run_id, devices.values())
+    point_to_newest(session, run_id)
     session.execute(
         update(CollectionRun)
         .where(CollectionRun.run_id == run_id)

@@ -101,8 +101,10 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path, farm: Farm, *, concurrency: int, database_url: str = "", settings: str = "") -> Iterator[Site]:
-    """The servers and the daemons, ready; ``settings`` is more of ``[worker]``."""
+def site(
+    folder: Path, farm: Farm, *, concurrency: int, database_url: str = "", settings: str = "", daemons: bool = True
+) -> Iterator[Site]:
+    """The servers, and ``daemons`` where wanted, ready; ``settings`` is more of ``[worker]``."""
     with ExitStack() as stack:
         for name in ("redis", "rabbitmq"):
             (folder / name).mkdir(parents=True)
@@ -120,7 +122,8 @@ def site(folder: Path, farm: Farm, *, concurrency: int, database_url: str = "", 
         )
         vault.write_credentials(f'[credentials.lab]\nusername = "{USERNAME}"\npassword = "{PASSWORD}"\n')
         vault.ok("keys", "create")
-        stack.enter_context(vault.running())
+        if daemons:
+            stack.enter_context(vault.running())
         yield Site(vault, farm, redis, rabbitmq)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from devicevault import names
+from devicevault import names, sending
 from devicevault.celery_app import Application
 from devicevault.dispatch import INTERRUPTED, build_request, dispatch, queue_rows
 from devicevault.inventory import Device
@@ -108,16 +108,16 @@ def test_an_interrupted_dispatch_leaves_no_row_waiting_for_a_request_that_was_ne
 ) -> None:
     settings = Settings(broker_url=redis_url)
     app = application(settings)
-    send_task, sent = app.send_task, 0
+    publish, sent = sending.publish, 0
 
-    def send_two(*arguments: Any, **options: Any) -> Any:
+    def send_two(*arguments: Any) -> None:
         nonlocal sent
         if sent == 2:
             raise KeyboardInterrupt
         sent += 1
-        return send_task(*arguments, **options)
+        publish(*arguments)
 
-    monkeypatch.setattr(app, "send_task", send_two)
+    monkeypatch.setattr(sending, "publish", send_two)
     with pytest.raises(KeyboardInterrupt):
         dispatch([device(f"sw{n}") for n in range(5)], settings=settings, store=store, app=app, asked_by="ada")
     with store.reading() as session:
