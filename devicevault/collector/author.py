@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from devicevault.collector.scan import lowered, search
 from devicevault.platforms.page import Platform
 
 #: Characters of a name or a time: what is longer is neither.
@@ -18,7 +19,7 @@ def author_told(page: Platform, texts: Sequence[str], ask: Callable[[str], str])
     """
     for source in page.author:
         for text in texts if source.command is None else [ask(source.command)]:
-            if match := source.pattern.search(text):
+            if match := search(source.pattern, text, lowered(text)):
                 told = match.groupdict()
                 return {"author": _shown(told.get("by")), "authored_at": _shown(told.get("at"))}
     return {}

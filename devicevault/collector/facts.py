@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from devicevault.collector.author import author_told
+from devicevault.collector.scan import lowered, search
 from devicevault.messages import CollectFacts
 from devicevault.platforms.page import Platform
 
@@ -20,9 +21,10 @@ def facts_told(page: Platform, texts: Sequence[str], ask: Callable[[str], str]) 
     found = author_told(page, texts, ask)
     for source in page.facts:
         for text in [ask(source.asked)] if source.asked else texts:
+            small = lowered(text)
             for name in NAMES:
                 pattern = getattr(source, name)
-                match = pattern.search(text) if pattern and name not in found else None
+                match = search(pattern, text, small) if pattern and name not in found else None
                 if match:
                     found[name] = match[1].strip()
     return CollectFacts(**found)

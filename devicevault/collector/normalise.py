@@ -37,8 +37,8 @@ def normalise(platform: Platform, text: str, own_secrets: Collection[str] = ()) 
     """
     if platform.continuation is not None:
         text = platform.continuation.sub("", text)
-    kept = framed(without_volatile(without_preamble(platform, text), platform.volatile))
-    redaction = Redaction(kept)
+    scan = _without_volatile(without_preamble(platform, text), platform.volatile)
+    redaction = Redaction(framed(scan.text), made_from=scan)
     redaction.hide(rule for rule in platform.secrets if rule.salted)
     comparable, salted = redaction.text, redaction.hidden
     redaction.hide(rule for rule in platform.secrets if not rule.salted)
@@ -70,19 +70,25 @@ def without_preamble(platform: Platform, text: str) -> str:
 
 def without_volatile(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
     """The text without the lines a pattern matches in; where it has a group ``volatile``, without that group only."""
+    return _without_volatile(text, patterns).text
+
+
+def _without_volatile(text: str, patterns: Iterable[re.Pattern[str]]) -> Scan:
     scan = Scan(text)
     for pattern in patterns:
+        is_part = "volatile" in pattern.groupindex
         pieces: list[str] = []
         position = 0
         for match in scan.matches(pattern):
-            start, end = match.span("volatile") if "volatile" in pattern.groupindex else _whole_lines(scan.text, match)
+            start, end = match.span("volatile") if is_part else _whole_lines(scan.text, match)
             if start < position:
                 continue
             pieces.append(scan.text[position:start])
             position = end
         if position:
-            scan = Scan("".join((*pieces, scan.text[position:])))
-    return scan.text
+            # What stood around a part stands together now, and may be a word that was not there.
+            scan = Scan("".join((*pieces, scan.text[position:])), made_from=None if is_part else scan)
+    return scan
 
 
 def framed(text: str) -> str:

@@ -97,9 +97,14 @@ FILTER: Final = tuple(SecretRule(pattern=pattern) for pattern in _LOOKS)
 class Redaction:
     """A text while its secrets are being hidden, rule by rule."""
 
-    def __init__(self, text: str) -> None:
-        # A text that was redacted before, such as a recording, stays as it is.
-        self._scan = Scan(text.replace(_MARK, "").replace(PLACEHOLDER, _MARK))
+    def __init__(self, text: str, *, made_from: Scan | None = None) -> None:
+        """``made_from``: as :class:`Scan` takes it."""
+        # A text that was redacted before, such as a recording, stays as it is. Without its marks, words may come
+        # together that were none.
+        unmarked = text.replace(_MARK, "")
+        self._scan = Scan(
+            unmarked.replace(PLACEHOLDER, _MARK), made_from=made_from if len(unmarked) == len(text) else None
+        )
         #: How many secrets are hidden so far.
         self.hidden = 0
 

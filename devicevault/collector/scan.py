@@ -27,20 +27,18 @@ class Scan:
     """A text prepared for many patterns."""
 
     def __init__(self, text: str, *, made_from: Scan | None = None) -> None:
-        """``made_from``: the scan of a text in which parts were replaced by a sign no pattern names, which made this.
+        """``made_from``: the scan of a text of which lines were left out, or parts replaced by a sign no pattern names.
 
-        What stands between such signs stood in that text: a literal it did not hold need not be looked for again.
+        What is left stood in that text: a literal it did not hold need not be looked for again.
         """
         self.text = text
-        self._lowered = _lowered(text)
+        self._lowered = lowered(text)
         self._kinds: str = made_from._kinds if made_from else _kinds_of_lines(self._lowered)
 
     def matches(self, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
         """Every match, within one line each; a pattern that names ``\\n`` is matched across lines."""
         wanted = required_literals(pattern.pattern) or ("",)
-        literals = [
-            literal for literal in wanted if _without_digits(literal) in self._kinds and literal in self._lowered
-        ]
+        literals = [literal for literal in wanted if _kind_of(literal) in self._kinds and literal in self._lowered]
         if not literals:
             return
         if spans_lines(pattern.pattern):
@@ -61,6 +59,17 @@ class Scan:
             position = self._lowered.find(literal, end + 1)
 
 
+def search(pattern: re.Pattern[str], text: str, lowered: str) -> re.Match[str] | None:
+    """As ``pattern.search(text)``, which looks at every character; where nothing the pattern needs is there, at none.
+
+    ``lowered`` is ``lowered(text)``, made once for many patterns.
+    """
+    wanted = required_literals(pattern.pattern)
+    if wanted and not any(literal in lowered for literal in wanted):
+        return None
+    return pattern.search(text)
+
+
 @lru_cache(maxsize=4096)
 def spans_lines(pattern: str) -> bool:
     """Whether ``pattern`` names a line end as a part of what it matches; ``[^\\n]`` names it to stay within a line."""
@@ -76,16 +85,22 @@ def required_literals(pattern: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text for best in alternatives for text in best)) if all(alternatives) else ()
 
 
-def _kinds_of_lines(lowered: str) -> str:
+def _kinds_of_lines(text: str) -> str:
     """Each kind of line once: thousands of lines of a configuration differ in nothing but numbers."""
-    return "\n".join(dict.fromkeys(_without_digits(lowered).split("\n")))
+    return "\n".join(dict.fromkeys(_without_digits(text).split("\n")))
+
+
+@lru_cache(maxsize=4096)
+def _kind_of(literal: str) -> str:
+    return _without_digits(literal)
 
 
 def _without_digits(text: str) -> str:
     return text.translate(_NO_DIGITS)
 
 
-def _lowered(text: str) -> str:
+def lowered(text: str) -> str:
+    """The text in small letters, each at its place."""
     # U+0130 is the one letter whose small form is longer, which would shift every offset after it.
     return text.replace("\u0130", "i").lower()
 
@@ -132,8 +147,8 @@ def _best_of(branch: str) -> tuple[str, ...]:
 def _literal(element: str) -> str:
     """The sign this element stands for, or an empty string for a class, group or place."""
     if element[0] == "\\":
-        return "" if element[1:].isalnum() else _lowered(element[1:])
-    return "" if element[0] in "[(.^$" else _lowered(element)
+        return "" if element[1:].isalnum() else lowered(element[1:])
+    return "" if element[0] in "[(.^$" else lowered(element)
 
 
 def _inside(group: str) -> tuple[str, ...]:

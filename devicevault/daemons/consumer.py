@@ -42,6 +42,9 @@ logger = logging.getLogger(__name__)
 STILL_AFTER_S: Final = 60.0
 #: Seconds between two looks, while no result comes, whether Redis needs room.
 TIDY_S: Final = 5.0
+#: Seconds between the beginnings of two batches while results come one by one: a transaction for several of them costs
+#: hardly more than one for each.
+TOGETHER_S: Final = 0.06
 #: What a consumer can't change while it runs.
 FIXED: Final = ("redis_url", "results_stream", "database_url", "consumer.name", "metrics.listen")
 
@@ -106,8 +109,11 @@ class Consumer:
                 claim_at = time.monotonic() + self._rules.settings.claim_idle_s
             entries = self._patience.insist(self._reader.read)
             if entries:
+                next_at = time.monotonic() + TOGETHER_S
                 self._intake.take(store, entries)
                 self.status.tell()
+                if self._reader.has_caught_up:
+                    self._stop.wait(next_at - time.monotonic())
             elif time.monotonic() >= tidy_at:
                 # Redis may have filled up since the last batch, by what is only kept to be looked at.
                 self._patience.insist(self._reader.trim)
