@@ -36,6 +36,8 @@ hypothesis.settings.load_profile("unhurried")
 
 #: Marks of tests in which several processes have to get somewhere within a time.
 TIMED = ("services", "durability", "system")
+#: Folders whose tests come first, so that none of their files is left to be run alone.
+LONGEST = ("system", "durability")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So a shell starts what runs in its background; the programs under test must be interruptible all the same.
@@ -50,16 +52,25 @@ def _same_environment_everywhere() -> None:
 
 
 @pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where ``CI=true``, a test of real servers or machines that failed is run once more, with a RERUN line.
+    """The tests that take longest come first: those of machines, then the campaigns of faults.
+
+    Where ``CI=true``, a test of real servers or machines that failed is run once more, with a RERUN line.
 
     A machine with other things to do may be slower than any bound that makes sense; a fault of ours fails twice.
     """
+    items.sort(key=_turn)
     if os.environ.get("CI") != "true" or not config.pluginmanager.hasplugin("rerunfailures"):
         return
     for item in items:
         if any(item.get_closest_marker(name) for name in TIMED):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.parent.name
+    return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
 
 
 def missing(reason: str) -> NoReturn:

@@ -119,6 +119,8 @@ def site(
                 f'[ssh]\ndeadline_s = {DEADLINE_S}\n[metrics]\nlisten = ""\n'
                 f"[worker]\nconcurrency = {concurrency}\n{settings}"
             ),
+            # As its unit has it.
+            environ={"MALLOC_ARENA_MAX": "2"},
         )
         vault.write_credentials(f'[credentials.lab]\nusername = "{USERNAME}"\npassword = "{PASSWORD}"\n')
         vault.ok("keys", "create")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from redis import Redis
 
+from devicevault.daemons.intake import Intake
 from devicevault.settings import ConsumerSettings
-from devicevault.store import open_run, open_store, queue_requests
-from devicevault.stream import ResultReader, encode, publish
+from devicevault.store import Store, open_run, open_store, queue_requests
+from devicevault.stream import Entry, ResultReader, encode, publish
 from tests.consuming import (
     DEAD,
     STREAM,
@@ -167,3 +170,25 @@ def test_a_text_that_shrank_is_told_in_the_journal(
     with running(client, sqlite_url, suspect_shrink=0.2):
         wait_until(lambda: "sw: suspect: " in caplog.text, WITHIN_S, or_say=lambda: caplog.text)
     assert rows(sqlite_url)["sw"].status == "suspect"
+
+
+def test_results_that_come_one_by_one_share_transactions(
+    client: Redis, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    take = Intake.take
+
+    def counted(intake: Intake, store: Store, entries: Sequence[Entry]) -> bool:
+        sizes.append(len(entries))
+        return take(intake, store, entries)
+
+    monkeypatch.setattr(Intake, "take", counted)
+    monkeypatch.setattr("devicevault.daemons.consumer.TOGETHER_S", 0.5)
+    results = queued(sqlite_url, *(f"sw{number}" for number in range(20)))
+    with running(client, sqlite_url):
+        for one in results:
+            publish(client, STREAM, one)
+            time.sleep(0.01)
+        wait_for_rows(sqlite_url, 20)
+    assert sum(sizes) == 20
+    assert len(sizes) <= 10

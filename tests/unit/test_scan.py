@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from devicevault.collector.redact import FILTER
-from devicevault.collector.scan import Scan, required_literals
+from devicevault.collector.scan import Scan, lowered, required_literals, search
 from devicevault.platforms import Platforms
 
 PAGES = tuple(Platforms.load())
@@ -83,3 +83,33 @@ def test_the_same_lines_match_as_without_choosing(lines: list[str]) -> None:
     pattern = re.compile(r"^ *k=(\S+)", re.MULTILINE)
     expected = [match.span() for match in re.finditer(r"^ *k=(\S+)", text, re.MULTILINE)]
     assert [match.span() for match in Scan(text).matches(pattern)] == expected
+
+
+FACT_PATTERNS = tuple(
+    dict.fromkeys(
+        pattern
+        for page in PAGES
+        for source in (*page.facts, *page.author)
+        for pattern in vars(source).values()
+        if isinstance(pattern, re.Pattern)
+    )
+)
+LINES = st.lists(
+    st.sampled_from(
+        [
+            "! Last configuration change at 10:00:00 UTC Mon May 4 2026 by ada",
+            "Cisco IOS Software, Version 15.2(4)M",
+            "Processor board ID FTX1234567",
+            "Version: 7.1",
+            "hostname R1",
+            "VERSION 9",
+        ]
+    ),
+    max_size=4,
+).map("\n".join)
+
+
+@given(pattern=st.sampled_from(FACT_PATTERNS), text=LINES | st.text(max_size=30))
+def test_a_fact_is_found_as_if_every_character_had_been_looked_at(pattern: re.Pattern[str], text: str) -> None:
+    found, expected = search(pattern, text, lowered(text)), pattern.search(text)
+    assert (found and found.span()) == (expected and expected.span())
