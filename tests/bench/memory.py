@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from tests.bench import bare_pool
@@ -56,8 +57,18 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
             other=median([1000 * run.cpu_s / devices for run in bare]),
             at_most=18,
         )
+    part.add("Python here: ten million additions", [_additions_s() for _ in range(runs)], "s")
     _measure_large(part, folder, quick=quick)
     return part
+
+
+def _additions_s() -> float:
+    """How fast this machine is at the moment: on one whose processors others use as well, everything takes longer."""
+    began = time.process_time()
+    total = 0
+    for number in range(10_000_000):
+        total += number
+    return time.process_time() - began
 
 
 def _measure_large(part: Part, folder: Path, *, quick: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from devicevault.celery_app import Application
 from devicevault.demo.processes import Daemon
-from devicevault.dispatch import Run, build_request, dispatch
+from devicevault.dispatch import Run, build_request, dispatch, queue_rows
 from devicevault.inventory import load_inventory
 from devicevault.sending import connection_of
 from devicevault.settings import Settings
@@ -38,7 +38,10 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
     with site(folder / "site", Farm(folder, 9, []), concurrency=32, daemons=False) as running:
         environ = running.vault.environment
         running.describe(devices)
-        running.vault.ok("db", "upgrade")
+        with open_store(running.vault.database_url, migrate=True) as store:
+            # The vault knows each device: a request of it waits.
+            settings = running.vault.settings
+            queue_rows(load_inventory(settings, {PLATFORM}, None), settings=settings, store=store, asked_by="bench")
         bare = took([sys.executable, "-c", "pass"], dict(os.environ), COMMAND_RUNS)
         for command in (["--version"], ["status"], ["history", "--help"]):
             of_ours = took([BIN / "devicevault", *command], environ, COMMAND_RUNS)
@@ -64,8 +67,9 @@ def _measure_dispatch(part: Part, running: Site, devices: int, runs: int) -> Non
     settings = running.vault.settings
     app = Application("bench")
     app.use(settings)
-    running.describe(devices * runs)
-    inventory = list(load_inventory(settings, {PLATFORM}, None))
+    running.describe(devices * (runs + 1))
+    # Those at the beginning are known already.
+    inventory = list(load_inventory(settings, {PLATFORM}, None))[devices:]
     ours, cpu, bare = [], [], []
     with open_store(settings.database_url) as store:
         for start in range(0, devices * runs, devices):
