@@ -39,7 +39,7 @@ FILES = 4096
 #: So long that a busy machine gets every session to the point where it hangs.
 DEADLINE_S = 12.0
 #: What the end of a session may take beyond its deadline on a busy machine; any other limit is far off.
-SLACK_S = 30.0
+SLACK_S = 15.0
 
 
 @contextmanager
