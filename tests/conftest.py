@@ -52,7 +52,6 @@ def _same_environment_everywhere() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The tests that take longest come first: those of machines, then the campaigns of faults.
 

@@ -84,7 +84,8 @@ def print_table(grid: Table) -> None:
     out = _console(stderr=False, width=WIDE)
     lines = lines_of(grid, out)
     if lines is not None:
-        out.file.write("\n".join([*lines, ""]))
+        # A terminal of another encoding shows a question mark for what it lacks.
+        out.file.write("\n".join([*lines, ""]).encode(out.encoding, "replace").decode(out.encoding))
     elif leaves_too_little(grid, out):
         print_sentences_below(grid, out)
     elif out.is_terminal:

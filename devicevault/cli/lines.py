@@ -31,7 +31,7 @@ def lines_of(grid: Table, out: Console) -> list[str] | None:
     if width > out.width or any(column.has_paragraphs for column in columns):
         return None
     heading, *rows = ((" " * GAP).join(row).rstrip() for row in zip(*(one.padded() for one in columns), strict=True))
-    return [heading, "─" * width, *rows]
+    return [heading, ("-" if out.options.ascii_only else "─") * width, *rows]
 
 
 class _Column:

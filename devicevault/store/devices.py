@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from devicevault.messages import CollectRequest, CollectResult, Status
@@ -67,7 +67,10 @@ def point_to_newest(session: Session, run_id: str) -> None:
     )
     session.execute(
         update(Device)
-        .where(Device.id == newest.c.device_pk)
+        .where(
+            Device.id == newest.c.device_pk,
+            or_(Device.latest_result_id.is_(None), Device.latest_result_id < newest.c.id),
+        )
         .values(latest_result_id=newest.c.id)
         .execution_options(synchronize_session=False)
     )
