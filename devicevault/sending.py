@@ -101,6 +101,7 @@ def publish(app: Celery, producer: Producer, request: CollectRequest, settings: 
     """Send one request, once, as the message of its task; its queue is there.
 
     As ``app.send_task`` would, which takes twice the time to find out anew for each message what is always the same.
+    Raises one of :func:`~devicevault.refusal.broker_errors`.
     """
     options = message_options(request, settings)
     headers, properties, body, _ = app.amqp.as_task_v2(

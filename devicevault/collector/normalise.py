@@ -37,7 +37,7 @@ def normalise(platform: Platform, text: str, own_secrets: Collection[str] = ()) 
     """
     if platform.continuation is not None:
         text = platform.continuation.sub("", text)
-    scan = _without_volatile(without_preamble(platform, text), platform.volatile)
+    scan = without_volatile(without_preamble(platform, text), platform.volatile)
     redaction = Redaction(framed(scan.text), made_from=scan)
     redaction.hide(rule for rule in platform.secrets if rule.salted)
     comparable, salted = redaction.text, redaction.hidden
@@ -68,12 +68,8 @@ def without_preamble(platform: Platform, text: str) -> str:
     return text
 
 
-def without_volatile(text: str, patterns: Iterable[re.Pattern[str]]) -> str:
+def without_volatile(text: str, patterns: Iterable[re.Pattern[str]]) -> Scan:
     """The text without the lines a pattern matches in; where it has a group ``volatile``, without that group only."""
-    return _without_volatile(text, patterns).text
-
-
-def _without_volatile(text: str, patterns: Iterable[re.Pattern[str]]) -> Scan:
     scan = Scan(text)
     for pattern in patterns:
         is_part = "volatile" in pattern.groupindex

@@ -59,13 +59,13 @@ class Scan:
             position = self._lowered.find(literal, end + 1)
 
 
-def search(pattern: re.Pattern[str], text: str, lowered: str) -> re.Match[str] | None:
+def search(pattern: re.Pattern[str], text: str, small: str) -> re.Match[str] | None:
     """As ``pattern.search(text)``, which looks at every character; where nothing the pattern needs is there, at none.
 
-    ``lowered`` is ``lowered(text)``, made once for many patterns.
+    ``small`` is the text :func:`lowered`, once for many patterns.
     """
     wanted = required_literals(pattern.pattern)
-    if wanted and not any(literal in lowered for literal in wanted):
+    if wanted and not any(literal in small for literal in wanted):
         return None
     return pattern.search(text)
 

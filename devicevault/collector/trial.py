@@ -135,7 +135,7 @@ def left_out(platform: Platform, reading: Reading) -> list[tuple[str, list[str]]
     text = masked(platform, decode(reading.original))
     taken: list[tuple[str, list[str]]] = []
     for pattern in platform.volatile:
-        rest = without_volatile(text, (pattern,))
+        rest = without_volatile(text, (pattern,)).text
         gone = Counter(text.split("\n")) - Counter(rest.split("\n"))
         if gone:
             taken.append((pattern.pattern, list(gone.elements())))

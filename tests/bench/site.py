@@ -119,7 +119,7 @@ def site(
                 f'[ssh]\ndeadline_s = {DEADLINE_S}\n[metrics]\nlisten = ""\n'
                 f"[worker]\nconcurrency = {concurrency}\n{settings}"
             ),
-            # As its unit has it.
+            # As the worker's unit has it; here every daemon gets it.
             environ={"MALLOC_ARENA_MAX": "2"},
         )
         vault.write_credentials(f'[credentials.lab]\nusername = "{USERNAME}"\npassword = "{PASSWORD}"\n')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,20 +117,24 @@ def test_a_broker_that_is_back_soon_gets_every_request(
         settings = Settings(broker_url=broker.database_url(0))
         app = application(settings)
         publish, sent = sending.publish, 0
-        # After the first attempts to connect anew.
-        back = threading.Timer(0.5, broker.start)
+
+        class UntilItIsBack:
+            def __iter__(self) -> Iterator[float]:
+                yield 0.1
+                broker.start()
+                yield 0.1
+
+        monkeypatch.setattr(sending, "AGAIN_AFTER_S", UntilItIsBack())
 
         def send_with_an_interruption(*arguments: Any) -> None:
             nonlocal sent
             sent += 1
             if sent == 3:
                 broker.kill()
-                back.start()
             publish(*arguments)
 
         monkeypatch.setattr(sending, "publish", send_with_an_interruption)
         run_id, not_taken = ask(store, settings, app, *(f"sw{n}" for n in range(6)))
-        back.join()
         taken = take_all(app, settings)
     assert not_taken == {}
     assert set(statuses(store, run_id).values()) == {"queued"}
