@@ -185,3 +185,12 @@ def test_a_file_opened_by_a_command_never_gets_the_number_of_a_closed_output() -
         ["sh", "-c", 'exec "$0" -c "$1" <&- >&-', sys.executable, script], stderr=subprocess.PIPE, text=True, check=True
     )
     assert int(done.stderr) > 2
+
+
+def test_a_table_can_be_written_where_utf_8_can_not() -> None:
+    script = (
+        "from devicevault.cli.console import print_table, table; t = table('Name'); t.add_row('漢 é'); print_table(t)"
+    )
+    env = {"PATH": os.environ["PATH"], "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, env=env, check=True)
+    assert done.stdout.decode("latin-1").splitlines() == ["Name", "----", "? é"]

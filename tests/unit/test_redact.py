@@ -250,3 +250,8 @@ def test_a_sessions_own_secret_may_hold_any_sign(secret: str) -> None:
     normalised = normalise(PAGES.get("cisco_ios"), f"alias exec login {secret}\nend\n", (secret,))
     assert normalised.text == "alias exec login <secret hidden>\nend\n"
     assert secret in normalised.comparable
+
+
+def test_a_word_that_comes_together_where_a_volatile_part_was_is_looked_at() -> None:
+    page = PAGES.get("cisco_ios").model_copy(update={"volatile": (re.compile(r"pass(?P<volatile><\d+>)word"),)})
+    assert normalise(page, "hostname a\npass<17>word HushHush1\n").text == f"hostname a\npassword {PLACEHOLDER}\n"
