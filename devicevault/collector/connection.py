@@ -17,6 +17,7 @@ from netmiko.ssh_dispatcher import CLASS_MAPPER_BASE
 from devicevault.collector import hostkeys
 from devicevault.collector.agent import Agent
 from devicevault.collector.deadline import Limit
+from devicevault.collector.readahead import ReadAhead
 from devicevault.collector.tcp import Target
 from devicevault.collector.transport import LEGACY_ALGORITHMS, Transport
 from devicevault.credentials import Credential
@@ -56,8 +57,7 @@ class Client(paramiko.SSHClient):  # type: ignore[misc]  # paramiko is untyped
             super()._auth(username, *args)
 
     def _make_transport(self, sock: socket.socket, **parameters: Any) -> paramiko.Transport:
-        transport = Transport(sock, **parameters)
-        transport.handshake_timeout = self.limit.remaining_s
+        transport = Transport(ReadAhead(sock), **parameters)
         transport.place = str(self.target)
         options = transport.get_security_options()
         options.key_types = hostkeys.preferred(options.key_types, self.target.host_keys)

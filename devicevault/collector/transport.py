@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import logging
+import threading
+import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -18,6 +20,8 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 # It compares the digests of each packet in Python, one byte after the other.
 paramiko.util.constant_time_bytes_eq = hmac.compare_digest
+# It formats a traceback for that log whenever a connection ends badly, and looks at each source file to do so.
+paramiko.util.tb_strings = list
 
 #: Not offered unless a device or group is set to ``legacy``. HMAC-SHA-1 stays: no attack on SHA-1 reaches it.
 LEGACY_ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -49,6 +53,31 @@ class NothingInCommon(paramiko.ssh_exception.IncompatiblePeer):  # type: ignore[
         self.is_legacy = not set(offered).isdisjoint(LEGACY_ALGORITHMS[kind])
 
 
+def _watched_elsewhere(timeout: float) -> None:
+    """Nothing."""
+
+
+#: Seconds between two looks whether a login's transport has died unheard.
+_LOOK_S: Final = 1.0
+
+
+class _AuthHandler(paramiko.AuthHandler):  # type: ignore[misc]  # paramiko is untyped
+    """Waits for an answer without looking ten times a second whether it has come: a thousand waiting logins keep a
+    processor busy with that.
+    """
+
+    def wait_for_response(self, event: threading.Event) -> Any:
+        ends_at = time.monotonic() + self.transport.auth_timeout
+        # The end of the transport sets the event as well, unless it ended while the question was being sent.
+        while not event.wait(min(_LOOK_S, max(0.0, ends_at - time.monotonic()))) and self.transport.is_active():
+            if time.monotonic() >= ends_at:
+                raise paramiko.AuthenticationException("Authentication timeout.")
+        return super().wait_for_response(event)
+
+
+paramiko.transport.AuthHandler = _AuthHandler
+
+
 class Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko is untyped
     """A transport that remembers its key exchange, which paramiko forgets as soon as it is done, and asks nobody."""
 
@@ -59,6 +88,18 @@ class Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko is untype
     #: Where it leads, in words.
     place = ""
     _device_offers: Mapping[str, list[str]] = MappingProxyType({})
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # It would start a thread for each handshake to watch the time, which the session's limit does.
+        self.packetizer.start_handshake = _watched_elsewhere
+
+    def start_client(self, event: threading.Event | None = None, timeout: float | None = None) -> None:
+        """Negotiates. Paramiko's own looks ten times a second whether that is done."""
+        done = event or threading.Event()
+        super().start_client(event=done)
+        if event is None and not (done.wait(timeout) and self.active):
+            raise self.get_exception() or paramiko.SSHException("Negotiation failed.")
 
     def stop_thread(self) -> None:
         # The thread would wait for data on a socket that is closed under it.
