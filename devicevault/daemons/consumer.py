@@ -45,6 +45,9 @@ TIDY_S: Final = 5.0
 #: Seconds between the beginnings of two batches while results come one by one: a transaction for several of them costs
 #: hardly more than one for each.
 TOGETHER_S: Final = 0.06
+#: The same while so many come in a second, as during a run over many devices.
+BUSY_TOGETHER_S: Final = 0.3
+BUSY_PER_S: Final = 20.0
 #: What a consumer can't change while it runs.
 FIXED: Final = ("redis_url", "results_stream", "database_url", "consumer.name", "metrics.listen")
 
@@ -101,7 +104,8 @@ class Consumer:
         logger.info("stopped; %d results stored", self._intake.stored)
 
     def _work(self, store: Store) -> None:
-        claim_at = sweep_at = tidy_at = 0.0
+        claim_at = sweep_at = 0.0
+        began = float("-inf")
         while not self._stop.is_set():
             if time.monotonic() >= claim_at:
                 self._claim()
@@ -109,15 +113,15 @@ class Consumer:
                 claim_at = time.monotonic() + self._rules.settings.claim_idle_s
             entries = self._patience.insist(self._reader.read)
             if entries:
-                next_at = time.monotonic() + TOGETHER_S
+                before, began = began, time.monotonic()
                 self._intake.take(store, entries)
                 self.status.tell()
                 if self._reader.has_caught_up:
-                    self._stop.wait(next_at - time.monotonic())
-            elif time.monotonic() >= tidy_at:
+                    is_busy = len(entries) >= BUSY_PER_S * (began - before)
+                    self._stop.wait(began + (BUSY_TOGETHER_S if is_busy else TOGETHER_S) - time.monotonic())
+            else:
                 # Redis may have filled up since the last batch, by what is only kept to be looked at.
-                self._patience.insist(self._reader.trim)
-                tidy_at = time.monotonic() + TIDY_S
+                self._intake.tidy(TIDY_S)
             # Never before what is in the stream was read: the result of a row that waits may be there.
             if self._reader.has_caught_up and time.monotonic() >= sweep_at:
                 self._sweep(store)

@@ -14,11 +14,14 @@ from devicevault.errors import MalformedMessage, ServiceFull, ServiceUnavailable
 from devicevault.messages import CollectResult, Status
 from devicevault.store import Store, WriteReport, mark_lost, write_results
 from devicevault.stream import Entry, ResultReader, decode
+from devicevault.stream.reader import TRIM_AT_ONCE
 
 logger = logging.getLogger(__name__)
 
 #: Texts decoded at a time; what makes them more is one entry at most.
 TEXTS_AT_ONCE_BYTES: Final = 4 * 1024 * 1024
+#: Seconds between two looks at what the stream no longer needs: each asks Redis six questions.
+TRIM_S: Final = 0.5
 #: Is told of every commit, and raises nothing.
 Told = Callable[[Sequence[CollectResult], WriteReport], None]
 
@@ -44,19 +47,28 @@ class Intake:
         self.rules = rules
         self.stored = self.set_aside_count = 0
         self.last_at = ""
+        self._trimmed_at = float("-inf")
         self._reader = reader
         self._patience = patience
         self._tell_stored = tell_stored
 
     def take(self, store: Store, entries: Sequence[Entry]) -> bool:
-        """Store a batch, acknowledge it, and delete from the stream what is no longer needed there.
+        """Store a batch, acknowledge it, and see that the stream does not grow.
 
         False when Redis had no room for a dead letter: its entry is left pending, and the others go on.
         """
         is_done = [self._take_some(store, some) for some in self._portions(entries)]
-        self._patience.insist(self._reader.trim)
+        self.tidy(TRIM_S)
         self.last_at = time.strftime("%H:%M:%S")
         return all(is_done)
+
+    def tidy(self, every_s: float) -> None:
+        """Delete from the stream what is no longer needed there, unless that was done within ``every_s`` seconds."""
+        if time.monotonic() < self._trimmed_at + every_s and not self._reader.memory_runs_low:
+            return
+        while self._patience.insist(self._reader.trim) >= TRIM_AT_ONCE:
+            pass
+        self._trimmed_at = time.monotonic()
 
     def _portions(self, entries: Sequence[Entry]) -> Iterator[_Portion]:
         """The entries decoded, some at a time: a text is many times as large as what travels."""

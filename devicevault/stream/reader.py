@@ -6,6 +6,7 @@ The order of things for each batch: read, write to the database, commit, :meth:`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,6 +31,8 @@ CLAIM_AT_ONCE: Final = 100
 TRIM_AT_ONCE: Final = 1000
 #: Share of Redis' memory in use from which on no committed entry is kept; workers stop at ``worker.max_redis_memory``.
 LOW_MEMORY_SHARE: Final = 0.5
+#: Seconds for which what is known of Redis' memory is good enough to acknowledge by.
+LOOK_S: Final = 0.5
 #: The largest id a stream can have.
 _END: Final = f"{2**64 - 1}-{2**64 - 1}"
 
@@ -68,6 +71,9 @@ class ResultReader:
         self.has_caught_up = False
         #: Entries nobody has read, as of the last :meth:`trim`.
         self.lag = 0
+        #: Whether committed entries are kept no longer, as of the last look.
+        self.memory_runs_low = False
+        self._looked_at = float("-inf")
         self._settings = settings
         self._trim = redis.register_script(_TRIM)
 
@@ -157,7 +163,9 @@ class ResultReader:
             ids = [entry.id for entry in entries]
             with unavailable(self.redis):
                 self.redis.xack(self.stream, names.CONSUMER_GROUP, *ids)
-                if self._memory_runs_low():
+                if time.monotonic() >= self._looked_at + LOOK_S:
+                    self._look_at_memory()
+                if self.memory_runs_low:
                     self.redis.xdel(self.stream, *ids)
 
     def dead_letter(self, entry: Entry, reason: str) -> None:
@@ -176,7 +184,8 @@ class ResultReader:
         Entries this consumer group has not read or not acknowledged are never touched. While Redis' memory runs low,
         no committed entry is kept: what is there to be looked at must not keep results out.
         """
-        tail_entries = 0 if self._memory_runs_low() else self._settings.tail_entries
+        self._look_at_memory()
+        tail_entries = 0 if self.memory_runs_low else self._settings.tail_entries
         with unavailable(self.redis):
             # In this order: what is read between the two questions is newer than the answer to the first.
             groups: Any = self.redis.xinfo_groups(self.stream)
@@ -189,8 +198,9 @@ class ResultReader:
             deleted: Any = self._trim(keys=[self.stream], args=[f"{bound[0]}-{bound[1]}", tail_entries, TRIM_AT_ONCE])
         return int(deleted)
 
-    def _memory_runs_low(self) -> bool:
-        return memory_used(self.redis) >= LOW_MEMORY_SHARE
+    def _look_at_memory(self) -> None:
+        self.memory_runs_low = memory_used(self.redis) >= LOW_MEMORY_SHARE
+        self._looked_at = time.monotonic()
 
     def _read(self, count: int, *, start: str = ">", block_ms: int | None = None) -> list[Entry]:
         answer = self._call(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from devicevault.daemons.intake import Intake
+from devicevault.daemons.intake import TRIM_S, Intake
 from devicevault.settings import ConsumerSettings
 from devicevault.store import Store, open_run, open_store, queue_requests
 from devicevault.stream import Entry, ResultReader, encode, publish
@@ -172,19 +172,31 @@ def test_a_text_that_shrank_is_told_in_the_journal(
     assert rows(sqlite_url)["sw"].status == "suspect"
 
 
-def test_results_that_come_one_by_one_share_transactions(
-    client: Redis, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sizes: list[int] = []
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Entries of each batch that is taken."""
+    found: list[int] = []
     take = Intake.take
 
     def counted(intake: Intake, store: Store, entries: Sequence[Entry]) -> bool:
-        sizes.append(len(entries))
+        found.append(len(entries))
         return take(intake, store, entries)
 
     monkeypatch.setattr(Intake, "take", counted)
+    return found
+
+
+@pytest.mark.parametrize("other", ["TOGETHER_S", "BUSY_TOGETHER_S"])
+def test_results_that_come_one_by_one_share_transactions(
+    other: str, sizes: list[int], client: Redis, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of a run wait for each other; one that comes alone also waits, but for a moment only."""
     together_s = 0.5
+    is_busy = other == "TOGETHER_S"
+    monkeypatch.setattr("devicevault.daemons.consumer.BUSY_PER_S", 5.0 if is_busy else 1e9)
+    monkeypatch.setattr("devicevault.daemons.consumer.BUSY_TOGETHER_S", together_s)
     monkeypatch.setattr("devicevault.daemons.consumer.TOGETHER_S", together_s)
+    monkeypatch.setattr(f"devicevault.daemons.consumer.{other}", 0.0)
     results = queued(sqlite_url, *(f"sw{number}" for number in range(20)))
     with running(client, sqlite_url):
         began = time.monotonic()
@@ -194,5 +206,38 @@ def test_results_that_come_one_by_one_share_transactions(
         wait_for_rows(sqlite_url, 20)
         took_s = time.monotonic() - began
     assert sum(sizes) == 20
-    # Each result by itself would be 20; as fast as may be, one about every 30 ms.
-    assert len(sizes) <= 2 + took_s / together_s
+    # Each result by itself would be 20. The first batches tell that many come.
+    assert len(sizes) <= 4 + took_s / together_s
+
+
+def test_a_result_that_comes_alone_is_not_made_to_wait_for_a_run(
+    client: Redis, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devicevault.daemons.consumer.BUSY_TOGETHER_S", 4 * WITHIN_S)
+    results = queued(sqlite_url, *(f"sw{number}" for number in range(5)))
+    with running(client, sqlite_url):
+        for one in results:
+            publish(client, STREAM, one)
+            time.sleep(0.2)
+        wait_for_rows(sqlite_url, 5)
+
+
+def test_a_batch_is_not_followed_by_questions_about_the_stream(
+    sizes: list[int], client: Redis, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trims: list[int] = []
+    trim = ResultReader.trim
+
+    def counted(reader: ResultReader) -> int:
+        trims.append(len(sizes))
+        return trim(reader)
+
+    monkeypatch.setattr(ResultReader, "trim", counted)
+    for one in queued(sqlite_url, *(f"sw{number}" for number in range(40))):
+        publish(client, STREAM, one)
+    began = time.monotonic()
+    with running(client, sqlite_url, batch_entries=1):
+        wait_for_rows(sqlite_url, 40)
+        took_s = time.monotonic() - began
+    assert len(sizes) == 40
+    assert len(trims) <= 2 + took_s / TRIM_S
