@@ -25,6 +25,13 @@ from devicevault.stream import unavailable
 SUSPECT_AFTER: Final = 2
 #: Seconds between two looks whether the worker is stopping, while another suspect is worked on.
 LOOK_S: Final = 0.5
+#: Counts one more beginning of a task, unless it is done.
+_BEGIN: Final = """
+if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('INCR', KEYS[2])
+redis.call('PEXPIRE', KEYS[2], ARGV[1])
+return 1
+"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class Admission:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._begin = redis.register_script(_BEGIN)
         self._one_suspect = threading.Lock()
 
     def standing(self, request: CollectRequest) -> Standing:
@@ -64,15 +72,9 @@ class Admission:
 
         This is forgotten after ``keep_s`` seconds, when the broker must have given it again.
         """
-        key = names.BEGUN_PREFIX + task_id
+        keys = [names.DONE_PREFIX + task_id, names.BEGUN_PREFIX + task_id]
         with unavailable(self._redis):
-            if self._redis.exists(names.DONE_PREFIX + task_id):
-                return False
-            with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.incr(key)
-                pipeline.pexpire(key, int(keep_s * 1000))
-                pipeline.execute()
-        return True
+            return bool(self._begin(keys=keys, args=[int(keep_s * 1000)]))
 
     def end(self, task_id: str) -> None:
         """The task goes back to its queue on purpose: it did not kill its worker."""

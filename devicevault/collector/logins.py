@@ -63,6 +63,8 @@ class GroupLogins:
     def __init__(self, redis: Redis, sealer: Sealer) -> None:
         self._redis = redis
         self._sealer = sealer
+        #: Groups and credentials of which Redis counted no refusal when it was asked last.
+        self._unrefused: set[tuple[str, str]] = set()
 
     def check(self, credential: Credential, group: str, most: int) -> None:
         """Raises :class:`CredentialUnusable` after ``most`` refusals in a row; 0 is for never."""
@@ -76,17 +78,21 @@ class GroupLogins:
             )
 
     def accepted(self, credential: Credential, group: str) -> None:
+        field = self._field(credential)
+        if (group, field) in self._unrefused:
+            return
         try:
             with unavailable(self._redis):
-                self._redis.hdel(names.REFUSED_PREFIX + group, self._field(credential))
+                self._redis.hdel(names.REFUSED_PREFIX + group, field)
         except ServiceUnavailable as error:
             logger.debug("An accepted login was not counted: %s", error)
 
     def refused(self, credential: Credential, group: str, most: int) -> None:
-        key = names.REFUSED_PREFIX + group
+        key, field = names.REFUSED_PREFIX + group, self._field(credential)
+        self._unrefused.discard((group, field))
         try:
             with unavailable(self._redis), self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.hincrby(key, self._field(credential), 1)
+                pipeline.hincrby(key, field, 1)
                 pipeline.expire(key, KEEP_S)
                 count: Any = pipeline.execute()[0]
         except ServiceUnavailable as error:
@@ -104,12 +110,14 @@ class GroupLogins:
             )
 
     def _count(self, credential: Credential, group: str) -> int:
+        field = self._field(credential)
         try:
             with unavailable(self._redis):
-                count: Any = self._redis.hget(names.REFUSED_PREFIX + group, self._field(credential))
+                count: Any = self._redis.hget(names.REFUSED_PREFIX + group, field)
         except ServiceUnavailable as error:
             logger.debug("Refused logins are not known: %s", error)
             return 0
+        (self._unrefused.discard if count else self._unrefused.add)((group, field))
         return int(count or 0)
 
     def _field(self, credential: Credential) -> str:

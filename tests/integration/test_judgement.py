@@ -109,6 +109,26 @@ def test_a_few_bad_devices_do_not_stop_the_rest(client: Redis, tmp_path: Path) -
 
 
 @pytest.mark.services
+@pytest.mark.parametrize("most", [0, 3])
+def test_a_row_of_refusals_is_ended_only_where_there_is_one(most: int, client: Redis, tmp_path: Path) -> None:
+    here, elsewhere = (
+        replace(make_context(tmp_path, max_refused_logins=most), logins=GroupLogins(client, Sealer((), b"k" * 32)))
+        for _ in range(2)
+    )
+    refusing, well = SimulatedDevice("r1", fault="refuse_auth"), SimulatedDevice("r2")
+    with Fleet([refusing, well]) as fleet:
+        client.config_resetstat()
+        collect(request_for(fleet, well), here)
+        collect(request_for(fleet, well), here)
+        # Where nobody stops at any number, nobody asks for it either.
+        assert ("cmdstat_hdel" in client.info("commandstats")) is (most == 0)
+        collect(request_for(fleet, refusing), elsewhere)
+        assert client.hvals("refused:logins:default") == [b"1"]
+        collect(request_for(fleet, well), here)
+        assert client.hvals("refused:logins:default") == []
+
+
+@pytest.mark.services
 def test_refusals_are_counted_over_all_workers_for_one_group_and_one_password(client: Redis, tmp_path: Path) -> None:
     sealer = Sealer((), b"k" * 32)
     first, second = (
