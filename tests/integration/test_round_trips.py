@@ -27,7 +27,7 @@ pytestmark = pytest.mark.services
 def test_a_backup_asks_redis_seven_times(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it may begin, the credential, the lock, the beginning; then the result, the end, the lock again."""
     sent: list[Any] = []
-    send = AbstractConnection.send_packed_command
+    send: Any = AbstractConnection.send_packed_command
 
     def counted(connection: Any, command: Any, *args: Any, **options: Any) -> None:
         sent.append(command)
