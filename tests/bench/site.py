@@ -78,8 +78,12 @@ class Site:
             env=self.vault.environment,
             stdout=subprocess.PIPE,
         )
-        answer = dispatching.stdout.read() if dispatching.stdout else b""
-        code, used = _waited_for(dispatching)
+        assert dispatching.stdout is not None
+        # It answers when all is sent. What the kernel tells once it has ended is the most its parent ever needed, too.
+        answer = dispatching.stdout.read(1)
+        peak_mb = cost_of(dispatching.pid).peak_mb
+        answer += dispatching.stdout.read()
+        code, cpu_s = _waited_for(dispatching)
         assert code == 0, f"the requests were not sent: {answer.decode()}"
         run_id: str = json.loads(answer)["run_id"]
         with self.store() as store:
@@ -89,7 +93,7 @@ class Site:
             seconds = time.monotonic() - began
             session_s = _session_s(store, run_id)
         costs = {name: cost - before[name] for name, cost in self.costs().items()}
-        return Run(run_id, seconds, {**costs, "dispatcher": used}, session_s)
+        return Run(run_id, seconds, {**costs, "dispatcher": Cost(cpu_s, peak_mb=peak_mb)}, session_s)
 
     def _is_done(self, store: Store, run_id: str, devices: int) -> bool:
         query = select(DeviceBackupResult.status, func.count()).where(DeviceBackupResult.run_id == run_id)
@@ -136,8 +140,8 @@ def _session_s(store: Store, run_id: str) -> float:
     return durations[len(durations) // 2] / 1000
 
 
-def _waited_for(process: subprocess.Popen[bytes]) -> tuple[int, Cost]:
-    """The process ended: its exit code, and what it cost."""
+def _waited_for(process: subprocess.Popen[bytes]) -> tuple[int, float]:
+    """The process ended: its exit code, and the processor time it took."""
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, Cost(used.ru_utime + used.ru_stime, 0, used.ru_maxrss / 1000)
+    return process.returncode, used.ru_utime + used.ru_stime
