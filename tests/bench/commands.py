@@ -18,7 +18,6 @@ class Took:
 
     seconds: float
     cpu_s: float
-    peak_mb: float
 
 
 def took(
@@ -35,9 +34,5 @@ def took(
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode in exit_codes, f"{command} ended with {process.returncode}: {answer.decode()}"
-        found.append(Took(time.monotonic() - began, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000))
-    return Took(
-        median([one.seconds for one in found]),
-        median([one.cpu_s for one in found]),
-        median([one.peak_mb for one in found]),
-    )
+        found.append(Took(time.monotonic() - began, used.ru_utime + used.ru_stime))
+    return Took(median([one.seconds for one in found]), median([one.cpu_s for one in found]))
