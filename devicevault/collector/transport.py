@@ -53,10 +53,6 @@ class NothingInCommon(paramiko.ssh_exception.IncompatiblePeer):  # type: ignore[
         self.is_legacy = not set(offered).isdisjoint(LEGACY_ALGORITHMS[kind])
 
 
-def _watched_elsewhere(timeout: float) -> None:
-    """Nothing."""
-
-
 #: Seconds between two looks whether a login's transport has died unheard.
 _LOOK_S: Final = 1.0
 
@@ -92,10 +88,14 @@ class Transport(paramiko.Transport):  # type: ignore[misc]  # paramiko is untype
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # It would start a thread for each handshake to watch the time, which the session's limit does.
-        self.packetizer.start_handshake = _watched_elsewhere
+        self.packetizer.start_handshake = lambda timeout: None
 
     def start_client(self, event: threading.Event | None = None, timeout: float | None = None) -> None:
-        """Negotiates. Paramiko's own looks ten times a second whether that is done."""
+        """Negotiates keys, within ``timeout`` seconds unless an ``event`` is to tell; asleep until that is done.
+
+        Raises :class:`paramiko.SSHException`, or what ended the connection, where nothing came of it. paramiko's own
+        looks ten times a second, and goes on where time ran out.
+        """
         done = event or threading.Event()
         super().start_client(event=done)
         if event is None and not (done.wait(timeout) and self.active):
