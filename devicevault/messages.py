@@ -7,7 +7,6 @@ Neither message ever holds a secret: credentials travel by name, originals trave
 
 from __future__ import annotations
 
-import zlib
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from devicevault import names
+from devicevault.compression import compress
 from devicevault.errors import MalformedMessage
 
 LOG_MAX_LINES: Final = 200
@@ -139,15 +139,15 @@ class Artifact(Message):
     is_salted: bool = False
     #: The normalised text: volatile lines removed, secrets redacted.
     text: str = ""
-    #: The original, zlib-compressed, then sealed by the worker; compressed only when ``key_id`` is ``plain``.
+    #: The original, compressed, then sealed by the worker; compressed only when ``key_id`` is ``plain``.
     original: bytes = Field(default=b"", repr=False)
     #: Names the public key that sealed ``original``; ``plain`` when it is not sealed; empty when there is none.
     key_id: str = ""
 
     @cached_property
     def compressed(self) -> bytes:
-        """The text in UTF-8, zlib-compressed, as it travels and as it is stored."""
-        return zlib.compress(self.text.encode())
+        """The text in UTF-8, compressed, as it travels and as it is stored."""
+        return compress(self.text.encode())
 
     def came_as(self, compressed: bytes) -> Artifact:
         """The same artifact, whose text was read from this: it need not be compressed once more."""

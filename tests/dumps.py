@@ -1,13 +1,12 @@
 """Everything a service holds, raw: what somebody finds who gets at a server, its disk or its backup.
 
-What is compressed is told as it was before, wherever a zlib stream begins: nothing hides from a search there.
+What is compressed is told as it was before, wherever zlib's or zstd's data begin: nothing hides from a search there.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,16 @@ from typing import Any
 from redis import Redis
 from sqlalchemy import MetaData, create_engine, select
 
-ZLIB = re.compile(rb"\x78[\x01\x5e\x9c\xda]")
+from devicevault.compression import beginning
+
+BEGIN = re.compile(rb"\x78[\x01\x5e\x9c\xda]|\x28\xb5\x2f\xfd")
 
 
 def told(raw: bytes) -> list[str]:
     """The bytes as text, and what is compressed in them."""
     found = [raw.decode("latin-1"), raw.decode(errors="replace")]
-    for begin in ZLIB.finditer(raw):
-        try:
-            found.append(zlib.decompressobj().decompress(raw[begin.start() :], 10_000_000).decode(errors="replace"))
-        except zlib.error:
-            continue  # two bytes that only look like it
+    # Bytes that only look like it tell nothing.
+    found += [beginning(raw[begin.start() :], 10_000_000).decode(errors="replace") for begin in BEGIN.finditer(raw)]
     return found
 
 

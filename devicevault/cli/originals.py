@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -58,7 +57,7 @@ def search_originals(
             lines[revision_id] = [(1, BINARY_MATCHES)] if matcher.pattern.search(text) else []
             continue
         page = platforms.pages.get(state.platform)
-        matching = matcher.lines(zlib.compress(text.encode("utf-8", "replace"), 0))
+        matching = matcher.lines(text.encode("utf-8", "replace"))
         lines[revision_id] = [
             (number, _hidden(line, page, matcher if is_secret else None)) for number, line in matching
         ]

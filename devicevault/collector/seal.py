@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import hmac
 import os
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -22,6 +21,7 @@ from nacl.secret import SecretBox
 from nacl.utils import random
 
 from devicevault import vault_keys
+from devicevault.compression import CompressionError, compress, decompress
 from devicevault.errors import ConfigurationError, DeviceVaultError, Fault
 from devicevault.settings import Settings
 from devicevault.vault_keys import DIGEST, PLAIN, PRIVATE, PUBLIC
@@ -76,7 +76,7 @@ class Sealer:
         """The original, compressed and sealed, and the ``key_id`` that tells how to open it."""
         self._renew()
         recipients = self._recipients
-        compressed = zlib.compress(original)
+        compressed = compress(original)
         if not recipients:
             return compressed, PLAIN
         return _sealed(compressed, recipients), vault_keys.sealing_key_id(recipients)
@@ -162,14 +162,10 @@ def _unsealed(sealed: bytes, private_key: PrivateKey, index: int, recipients: in
 
 
 def _decompressed(compressed: bytes) -> bytes:
-    stream = zlib.decompressobj()
     try:
-        original = stream.decompress(compressed, OPENED_MAX_BYTES)
-    except zlib.error:
+        return decompress(compressed, OPENED_MAX_BYTES)
+    except CompressionError:
         raise _damaged() from None
-    if not stream.eof:
-        raise _damaged()
-    return original
 
 
 def _damaged() -> DeviceVaultError:

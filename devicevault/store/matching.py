@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import signal
 import threading
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,12 +52,11 @@ class Matcher:
             ) from None
         return cls(pattern, required_literal(source))
 
-    def lines(self, compressed: bytes) -> list[tuple[int, str]]:
-        """Number and text of each line of a zlib-compressed UTF-8 text that matches.
+    def lines(self, raw: bytes) -> list[tuple[int, str]]:
+        """Number and text of each line of a UTF-8 text that matches.
 
         Raises :class:`PatternTooSlowError`; only the main thread of a process can tell the time.
         """
-        raw = zlib.decompress(compressed)
         if self.literal and not self.pattern.flags & re.IGNORECASE and self.literal.encode() not in raw:
             return []
         with _time_limit(TEXT_LIMIT_S * max(1.0, len(raw) / 1e6)):

@@ -181,7 +181,7 @@ class RunAttachment(Base):
 
 
 class DeviceConfig(Base):
-    """One distinct normalised text, zlib-compressed, found by its digest."""
+    """One distinct normalised text, compressed, found by its digest."""
 
     __tablename__ = "device_configs"
 

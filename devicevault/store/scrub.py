@@ -7,7 +7,6 @@ which the readings to come find them again once a rule hides the secret.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any, Final
 from sqlalchemy import JSON, Column, Table, Text, cast, delete, select, text, update
 from sqlalchemy.orm import Session
 
+from devicevault.compression import compress, decompress
 from devicevault.leak import Leak
 from devicevault.store import output_models
 from devicevault.store.engine import Store, translated
@@ -96,9 +96,7 @@ def _configs_with(session: Session, leak: Leak) -> list[int]:
     for some in chunks(ids, AT_ONCE):
         query = select(DeviceConfig.id, DeviceConfig.compressed).where(DeviceConfig.id.in_(some))
         found += [
-            config_id
-            for config_id, compressed in session.execute(query)
-            if leak.is_in(zlib.decompress(compressed).decode())
+            config_id for config_id, compressed in session.execute(query) if leak.is_in(decompress(compressed).decode())
         ]
     return found
 
@@ -120,12 +118,12 @@ def _rewrite(session: Session, configs: Sequence[int], clean: Callable[[str], st
     digests: dict[str, str] = {}
     for config_id in configs:
         config = session.get_one(DeviceConfig, config_id)
-        raw = clean(zlib.decompress(config.compressed).decode()).encode()
+        raw = clean(decompress(config.compressed).decode()).encode()
         digest = "sha256:" + hashlib.sha256(raw).hexdigest()
         digests[config.digest] = digest
         same = session.scalars(select(DeviceConfig).where(DeviceConfig.digest == digest)).first()
         if same is None:
-            config.digest, config.size, config.compressed = digest, len(raw), zlib.compress(raw)
+            config.digest, config.size, config.compressed = digest, len(raw), compress(raw)
             session.flush()
             continue
         for table in (DeviceRevision, HeldArtifact):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from typing import Final
 
 from sqlalchemy import select
 
+from devicevault.compression import decompress
 from devicevault.errors import UsageError
 from devicevault.store.engine import Store
 from devicevault.store.matching import Matcher, PatternTooSlowError
@@ -56,7 +56,7 @@ def texts_of(store: Store, states: Sequence[State]) -> Iterator[tuple[State, byt
         by_config.setdefault(state.config_id, []).append(state)
     for texts in _texts(store, list(chunks(sorted(by_config), AT_ONCE))):
         for config_id, compressed in texts:
-            text = zlib.decompress(compressed)
+            text = decompress(compressed)
             yield from ((state, text) for state in by_config[config_id])
 
 
@@ -93,7 +93,7 @@ def _matching(matcher: Matcher, texts: Sequence[tuple[int, bytes]]) -> dict[int,
     found: dict[int, Lines] = {}
     for config_id, compressed in texts:
         try:
-            lines = matcher.lines(compressed)
+            lines = matcher.lines(decompress(compressed))
         except PatternTooSlowError:
             return None
         if lines:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable
 from typing import Final
 
 from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
+from devicevault.compression import decompress
 from devicevault.messages import Artifact
 from devicevault.store.models import DeviceConfig
 from devicevault.store.rows import chunks, insert_missing
@@ -26,7 +26,7 @@ _IDS: Final[Select[str, int]] = (
 
 def text_of(config: DeviceConfig) -> str:
     """The normalised text."""
-    return zlib.decompress(config.compressed).decode()
+    return decompress(config.compressed).decode()
 
 
 class Texts:
@@ -52,7 +52,7 @@ class Texts:
         if digest in self._added:
             return self._added[digest].text
         self.read([digest])
-        return zlib.decompress(self._read[digest]).decode()
+        return decompress(self._read[digest]).decode()
 
     def add(self, artifact: Artifact) -> None:
         """Let :meth:`write` store the text of this artifact, unless a device had it before."""

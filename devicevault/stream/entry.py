@@ -3,25 +3,27 @@
 Every scalar is a field of its own, so that ``redis-cli XREVRANGE`` shows it readable. ``log``, ``facts`` and
 ``artifacts`` (what is known of each, without its bytes) are JSON. The first artifact's text is the field
 ``device_config``, the others' are ``text:1``, ``text:2``…; sealed originals are ``original:0``, ``original:1``….
-A long text is compressed with zlib, which its metadata tells as ``encoding``.
+A long text is compressed, which its metadata tells as ``encoding``.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from devicevault import names
+from devicevault.compression import CompressionError, decompress
 from devicevault.errors import MalformedMessage
 from devicevault.messages import LOG_MAX_CHARACTERS, LOG_MAX_LINES, CollectResult, Status, validated
 
 #: Bytes; a text up to this size stays readable in the stream.
 PLAIN_UP_TO: Final = 8 * 1024
 #: How a text travels.
+ZSTD: Final = "zstd"
+#: As workers of earlier releases compress it.
 ZLIB: Final = "zlib"
 IDENTITY: Final = "identity"
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
@@ -74,7 +76,7 @@ def encode(result: CollectResult) -> dict[str, bytes]:
         if artifact.original:
             fields[_original_field(index)] = artifact.original
         known = artifact.model_dump(mode="json", exclude=set(BULKY))
-        metadata.append({**known, "encoding": ZLIB if is_long else IDENTITY})
+        metadata.append({**known, "encoding": ZSTD if is_long else IDENTITY})
     fields["artifacts"] = _json(metadata)
     return fields
 
@@ -97,7 +99,7 @@ def decode(entry: Entry | Fields, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Coll
     data["error_message"] = data.get("error_message", "")[:ERROR_MESSAGE_MAX_CHARACTERS]
     result = validated(CollectResult, data)
     for index, (artifact, metadata) in enumerate(zip(result.artifacts, data["artifacts"], strict=True)):
-        if metadata.get("encoding") == ZLIB:
+        if metadata.get("encoding") in (ZSTD, ZLIB):
             artifact.came_as(fields[_text_field(index).encode()])
     _check_names(result)
     if result.status == Status.QUEUED:
@@ -140,7 +142,7 @@ def _text(fields: Fields, index: int, encoding: str, size: int) -> str:
     raw = fields.get(name.encode())
     if raw is None:
         raise MalformedMessage(f"field {name} is missing")
-    if encoding == ZLIB:
+    if encoding in (ZSTD, ZLIB):
         raw = _decompressed(name, raw, size)
     elif encoding != IDENTITY:
         raise MalformedMessage(f"artifacts.{index}.encoding {encoding!r} is unknown to this release")
@@ -150,18 +152,11 @@ def _text(fields: Fields, index: int, encoding: str, size: int) -> str:
 
 
 def _decompressed(name: str, raw: bytes, size: int) -> bytes:
-    """At most one byte more than ``size``, however much is compressed in there."""
-    decompressor = zlib.decompressobj()
+    """The text, and nothing behind it: it is stored as it came."""
     try:
-        data = decompressor.decompress(raw, size + 1)
-    except zlib.error:
-        raise MalformedMessage(f"field {name} is not zlib data") from None
-    if len(data) == size and not decompressor.eof:
-        raise MalformedMessage(f"field {name} is cut short")
-    if decompressor.unused_data:
-        # It is stored as it came: all of it has to be the text.
-        raise MalformedMessage(f"field {name} holds more than its text")
-    return data
+        return decompress(raw, size)
+    except CompressionError as error:
+        raise MalformedMessage(f"field {name} {error}") from None
 
 
 def _parsed(fields: Fields, name: str, kind: type[Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from devicevault import names
+from devicevault.compression import beginning
 from devicevault.leak import Leak
 from devicevault.stream.connection import unavailable
 from devicevault.stream.entry import DEFAULT_MAX_BYTES
@@ -63,11 +63,7 @@ def _holding(redis: Redis, stream: str, leak: Leak) -> list[bytes]:
 def _has(value: bytes, leak: Leak) -> bool:
     if leak.is_in(value.decode(errors="replace")):
         return True
-    try:
-        inflated = zlib.decompressobj().decompress(value, DEFAULT_MAX_BYTES)
-    except zlib.error:
-        return False
-    return leak.is_in(inflated.decode(errors="replace"))
+    return leak.is_in(beginning(value, DEFAULT_MAX_BYTES).decode(errors="replace"))
 
 
 def _open(redis: Redis, stream: str) -> tuple[set[bytes], tuple[int, int]]:

@@ -12,12 +12,12 @@ import resource
 import sys
 import tempfile
 import time
-import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from devicevault.compression import compress
 from devicevault.demo.configurations import configuration_for
 from devicevault.outputs.mirror.mirror import Mirror
 from devicevault.settings import MirrorSettings
@@ -79,7 +79,7 @@ def store_day(session: Session, day: int, texts: dict[int, str], numbers: dict[i
             requested_at=moment,
             recorded_at=moment,
         )
-        config = DeviceConfig(digest=f"{day}-{device}", size=len(raw), compressed=zlib.compress(raw))
+        config = DeviceConfig(digest=f"{day}-{device}", size=len(raw), compressed=compress(raw))
         session.add_all([result, config])
         session.flush()
         numbers[device] = numbers.get(device, 0) + 1

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from typing import TypeVar
 
 from sqlalchemy import insert
 
+from devicevault.compression import compress
 from devicevault.settings import RetentionSettings
 from devicevault.store import Store, open_run, open_store
 from devicevault.store.models import (
@@ -78,7 +78,7 @@ def fill(store: Store, devices: int) -> None:
             revision_id += 1
             numbers[pk] += 1
             # Random, so that compression leaves it as it is.
-            blob = zlib.compress(chance.randbytes(TEXT_BYTES))
+            blob = compress(chance.randbytes(TEXT_BYTES))
             configs.append({"id": revision_id, "digest": f"sha256:{revision_id}", "size": 5, "compressed": blob})
             revisions.append(
                 {

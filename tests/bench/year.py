@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert
 
+from devicevault.compression import compress
 from devicevault.store import Store
 from devicevault.store.models import Base, CollectionRun, Device, DeviceBackupResult, DeviceConfig, DeviceRevision
 from devicevault.stream import fingerprint
@@ -91,7 +91,7 @@ def _config(number: int, text: bytes) -> dict[str, Any]:
         "id": number,
         "digest": fingerprint(text.decode()),
         "size": len(text),
-        "compressed": zlib.compress(text),
+        "compressed": compress(text),
     }
 
 

@@ -13,7 +13,6 @@ import re
 import sys
 import tempfile
 import time
-import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from redis import Redis
 from sqlalchemy import func, select
 
 from devicevault import names
+from devicevault.compression import decompress
 from devicevault.demo.configurations import configuration_for
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.demo.processes import Daemon
@@ -179,7 +179,7 @@ def _judge(vault: Installation, fleet: Fleet, outcome: Outcome) -> None:
         outcome.statuses = Counter(session.scalars(select(DeviceBackupResult.status)))
         query = select(Device.name, DeviceRevision).join(Device, DeviceRevision.device_pk == Device.id)
         for name, revision in session.execute(query):
-            text = zlib.decompress(revision.config.compressed).decode()
+            text = decompress(revision.config.compressed).decode()
             if _descriptions(text) != _descriptions(fleet[name].configuration):
                 outcome.wrong_texts.append(name)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from devicevault import names
 from devicevault.collector.collect import RETRY_S
 from devicevault.collector.normalise import normalise
 from devicevault.collector.seal import Opener
+from devicevault.compression import decompress
 from devicevault.demo.fleet import Fleet
 from devicevault.messages import Status
 from devicevault.platforms import Platforms
@@ -122,7 +122,7 @@ def wrongly_kept(store: Store, stage: Stage) -> list[str]:
             place = f"{device.name} revision {revision.number}"
             watched = stage.fleet[device.name]
             assert isinstance(watched, RememberingDevice)
-            digest = _digest(zlib.decompress(config.compressed))
+            digest = _digest(decompress(config.compressed))
             if digest not in {state.digest for state in watched.states if state.shows_all}:
                 wrong.append(f"{place}: the device never held this text")
             number, last = before.get(device.id, (0, ""))
@@ -203,7 +203,7 @@ def _everything_kept(stage: Stage) -> Iterator[tuple[str, bytes]]:
         yield str(path), path.read_bytes()
     with stage.open_store() as store, store.reading() as session:
         for config in session.scalars(select(DeviceConfig)):
-            yield f"text {config.digest}", zlib.decompress(config.compressed)
+            yield f"text {config.digest}", decompress(config.compressed)
 
 
 def left_behind(stage: Stage) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from devicevault.collector.collect import collect
 from devicevault.collector.normalise import normalise
 from devicevault.collector.steps import HIDDEN
+from devicevault.compression import decompress
 from devicevault.demo.dialects import DIALECTS
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.messages import CollectResult
@@ -47,7 +47,7 @@ def test_the_original_keeps_every_byte_and_the_text_no_secret(tmp_path: Path) ->
     secrets += "interface Vlan1\n description Büro\nend\n"
     device = SimulatedDevice("r1", configuration="version 17.9\nhostname r1\n" + secrets)
     result = collected(device, tmp_path)
-    original = zlib.decompress(result.artifacts[0].original).decode()
+    original = decompress(result.artifacts[0].original).decode()
     assert secrets.removesuffix("end\n") in original
     assert "cAnArY" not in result.device_config
     assert "Büro" in result.device_config

@@ -6,7 +6,6 @@ In every combination of RabbitMQ and Redis as broker, SQLite and PostgreSQL as s
 from __future__ import annotations
 
 import json
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import select
 
+from devicevault.compression import decompress
 from devicevault.demo.fleet import Fleet
 from devicevault.errors import ExitCode
 from devicevault.store import open_store
@@ -84,7 +84,7 @@ def texts(vault: Installation) -> dict[str, list[str]]:
     query = query.where(DeviceRevision.artifact != "startup")
     with open_store(vault.database_url) as store, store.reading() as session:
         for name, revision in session.execute(query.order_by(DeviceRevision.number)):
-            kept[name].append(zlib.decompress(revision.config.compressed).decode())
+            kept[name].append(decompress(revision.config.compressed).decode())
     return dict(kept)
 
 

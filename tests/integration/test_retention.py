@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import random
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from devicevault.compression import compress
 from devicevault.errors import UsageError
 from devicevault.settings import RetentionSettings
 from devicevault.store import Store, open_run, open_store, queue_requests, reader, write_results
@@ -142,7 +142,7 @@ def test_what_is_told_in_bytes_is_what_texts_and_originals_take(store: Store) ->
         collect(store, day / 10, text)
     told = prune(store, KEEP_10_DAYS, YEARS_LATER, dry_run=True)
     sizes = {kind.value: amount.bytes for kind, amount in told}
-    assert sizes["texts"] == sum(len(zlib.compress(text.encode())) for text in texts[:4])
+    assert sizes["texts"] == sum(len(compress(text.encode())) for text in texts[:4])
     assert sizes["originals"] == sum(len(text) for text in texts[:4])
 
 

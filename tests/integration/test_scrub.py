@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import textwrap
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from redis import Redis
 from sqlalchemy import select, text
 
 from devicevault.cli import main
+from devicevault.compression import decompress
 from devicevault.messages import CollectResult, LogLine
 from devicevault.store import Store, open_store, reader, write_results
 from devicevault.store.models import Base, DeviceConfig
@@ -180,7 +180,7 @@ def test_a_key_of_several_lines_leaves_database_stream_and_every_object_of_the_m
         assert len(done["stream"]["dead"]) == 1
         assert "KeyByte" not in everything(store)
         with store.reading() as session:
-            texts = [zlib.decompress(config.compressed).decode() for config in session.scalars(select(DeviceConfig))]
+            texts = [decompress(config.compressed).decode() for config in session.scalars(select(DeviceConfig))]
         assert "begin\n <secret hidden>\nend\n" in texts
         assert "begin\n<secret hidden>\nend\n" in texts
         assert "KeyByte" not in "".join(texts)

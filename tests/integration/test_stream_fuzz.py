@@ -61,6 +61,10 @@ NASTY = st.sampled_from(
         b'[{"time": "2026-01-01T00:00:00Z", "message": "\\ud800\\u0000"}]',
         b'[{"name": "a", "size": 1e999, "digest": 3}]',
         b'[{"name": "a", "size": true, "digest": "d", "encoding": "zlib"}]',
+        b'[{"name": "a", "size": 9, "digest": "d", "encoding": "zstd"}]',
+        b"\x28\xb5\x2f\xfd",
+        # a frame that wants a window of 2 TB
+        b"\x28\xb5\x2f\xfd\x00\xf8\x01\x00\x00",
         b'[{"name": "a", "size": 0, "digest": "%s"}]' % fingerprint("").encode(),
     ]
 )

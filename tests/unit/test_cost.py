@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from alembic.script import ScriptDirectory
 from redis import Redis
 from sqlalchemy import event
 
+from devicevault import messages
 from devicevault.collector.redact import FILTER
 from devicevault.collector.scan import Scan, spans_lines
 from devicevault.confirmations import Confirmations
@@ -78,7 +78,7 @@ def test_statements_of_a_batch_do_not_grow_with_its_results(
 def test_a_text_that_came_compressed_is_stored_as_it_came(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = encode(result(request("sw0", minutes=99), "success", f"{TEXT}! compressed\n"))
     arrived = decode({name.encode(): value for name, value in fields.items()})
-    monkeypatch.setattr(zlib, "compress", lambda *_: pytest.fail("it was compressed once more"))
+    monkeypatch.setattr(messages, "compress", lambda *_: pytest.fail("it was compressed once more"))
     write_results(store, [arrived])
 
 

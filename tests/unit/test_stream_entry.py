@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devicevault.compression import compress, decompress
 from devicevault.errors import MalformedMessage
 from devicevault.messages import CollectFacts, CollectResult, LogLine
 from devicevault.stream import Entry, decode, encode
@@ -56,8 +57,8 @@ def test_long_texts_travel_compressed_and_short_ones_readable() -> None:
     short, long = "hostname core-sw1\n", "interface ethernet 1\n" * 1000
     fields = encode(result(request(), "success", short, long))
     assert fields["device_config"] == short.encode()
-    assert zlib.decompress(fields["text:1"]) == long.encode()
-    assert [known["encoding"] for known in json.loads(fields["artifacts"])] == ["identity", "zlib"]
+    assert decompress(fields["text:1"]) == long.encode()
+    assert [known["encoding"] for known in json.loads(fields["artifacts"])] == ["identity", "zstd"]
 
 
 def test_every_scalar_is_a_readable_field_of_its_own() -> None:
@@ -103,8 +104,8 @@ def test_a_wrong_field_is_refused_by_its_name(change: dict[str, bytes], told: st
     [
         ({"size": 2**40}, "not a number of bytes up to"),
         ({"size": "12"}, "not a number of bytes up to"),
-        ({"encoding": "zstd"}, "encoding 'zstd' is unknown"),
-        ({"encoding": "zlib"}, "is not zlib data"),
+        ({"encoding": "lzma"}, "encoding 'lzma' is unknown"),
+        ({"encoding": "zstd"}, "device_config is not compressed data"),
         ({"digest": "sha256:0"}, "its digest is that of another text"),
     ],
 )
@@ -122,10 +123,19 @@ def test_a_text_that_did_not_come_is_refused() -> None:
 
 def test_a_compressed_text_cut_short_or_with_more_behind_it_is_refused() -> None:
     fields = fields_of(result(request(), "success", "interface ethernet 1\n" * 1000))
-    with pytest.raises(MalformedMessage, match="device_config"):
+    with pytest.raises(MalformedMessage, match="device_config is cut short"):
         decode(fields | {b"device_config": fields[b"device_config"][:-5]})
-    with pytest.raises(MalformedMessage, match="more than its text"):
+    with pytest.raises(MalformedMessage, match="device_config is followed by something else"):
         decode(fields | {b"device_config": fields[b"device_config"] + b"!"})
+
+
+def test_what_a_worker_of_an_earlier_release_compressed_is_read_and_stored_as_it_came() -> None:
+    text = "interface ethernet 1\n" * 1000
+    older = zlib.compress(text.encode())
+    fields = with_metadata(result(request(), "success", text), encoding="zlib")
+    decoded = decode({**fields, b"device_config": older})
+    assert decoded.device_config == text
+    assert decoded.artifacts[0].compressed == older
 
 
 def test_two_artifacts_of_one_name_are_refused() -> None:
@@ -134,12 +144,12 @@ def test_two_artifacts_of_one_name_are_refused() -> None:
 
 
 def test_a_small_entry_can_not_fill_the_memory() -> None:
-    """200 MB of zeros compress to 200 KB; the size told bounds what is decompressed."""
-    bomb = zlib.compress(bytes(200_000_000))
-    fields = with_metadata(result(request(), "success", "hostname same\n"), encoding="zlib", size=1000)
+    """200 MB of zeros compress to 20 KB; the size told bounds what is decompressed."""
+    bomb = compress(bytes(200_000_000))
+    fields = with_metadata(result(request(), "success", "hostname same\n"), encoding="zstd", size=1000)
     tracemalloc.start()
     try:
-        with pytest.raises(MalformedMessage, match="does not hold the 1000 bytes"):
+        with pytest.raises(MalformedMessage, match="device_config holds more than 1000 bytes"):
             decode(fields | {b"device_config": bomb})
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
