@@ -103,11 +103,27 @@ def refusal(platform: Platform, text: str) -> str:
 
 
 def _error_line(patterns: Sequence[re.Pattern[str]], text: str) -> str:
-    lines = text.split("\n")
-    first = list(islice(filter(str.strip, lines), _ERROR_LINES))
-    last = list(islice(filter(str.strip, reversed(lines)), _ERROR_LINES))
+    first = list(islice(filter(str.strip, _lines(text)), _ERROR_LINES))
+    last = list(islice(filter(str.strip, _lines_backwards(text)), _ERROR_LINES))
     ends = (*first, *reversed(last))
     return next((line.strip() for line in ends if any(pattern.search(line) for pattern in patterns)), "")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """One by one: only the first few of thousands are looked at."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
+
+
+def _lines_backwards(text: str) -> Iterator[str]:
+    end = len(text)
+    while (start := text.rfind("\n", 0, end)) >= 0:
+        yield text[start + 1 : end]
+        end = start
+    yield text[:end]
 
 
 def _missing(complete: Completeness, body: str) -> Iterator[str]:

@@ -99,7 +99,7 @@ class DeviceConnection(BaseConnection):
         the device closed the connection.
         """
         self.limit.check()
-        self._terminal.settimeout(max(0.001, min(wait_s, self.limit.remaining_s)))
+        self._terminal.settimeout(wait_s and max(0.001, min(wait_s, self.limit.remaining_s)))
         try:
             data: bytes = self._terminal.recv(RECEIVE_BYTES)
         except TimeoutError:

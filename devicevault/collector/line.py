@@ -21,6 +21,7 @@ class Line(Protocol):
     def receive(self, wait_s: float) -> str:
         """What the device sends next, as Latin-1; empty when it is silent for ``wait_s``.
 
+        With a ``wait_s`` of 0 it is what has come already, nearly at once.
         Raises a :class:`~devicevault.errors.CollectionError` when the line is dead or the session's time is over.
         """
 

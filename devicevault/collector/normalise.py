@@ -90,12 +90,12 @@ def without_volatile(text: str, patterns: Iterable[re.Pattern[str]]) -> Scan:
 def framed(text: str) -> str:
     """The text without blank lines around it, ended by one line end; empty when nothing is left."""
     body = text.strip("\r\n")
-    lines = body.split("\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    while lines and not lines[0].strip():
-        del lines[0]
-    return "\n".join(lines) + "\n" if lines else ""
+    begins, written = len(body) - len(body.lstrip()), len(body.rstrip())
+    if not written:
+        return ""
+    start = body.rfind("\n", 0, begins) + 1
+    end = body.find("\n", written)
+    return body[start : len(body) if end < 0 else end] + "\n"
 
 
 def _whole_lines(text: str, match: re.Match[str]) -> tuple[int, int]:

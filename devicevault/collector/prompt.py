@@ -90,7 +90,7 @@ class PromptReader:
 
     def drain(self) -> None:
         """Forgets what came unasked, such as a log message, so that it is not taken for an answer."""
-        while self._connection.receive(0.001):
+        while self._connection.receive(0):
             pass
 
     def read(self, echo: str, question: re.Pattern[str] | None = None, *, new_prompt: bool = False) -> str:

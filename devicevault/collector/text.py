@@ -45,7 +45,9 @@ def clean(
     too.
     """
     text = decode(raw) if isinstance(raw, bytes) else raw
-    lines = _without_pager(_shown_lines(_SILENT.sub("", text) if _is_coloured(text) else text))
+    lines = _shown_lines(_SILENT.sub("", text) if _is_coloured(text) else text)
+    if _may_be_pager(text):
+        lines = _without_pager(lines)
     while lines and (not lines[-1].strip() or _is_prompt(lines[-1], prompt)):
         lines.pop()
     while above_prompt and lines and (not lines[-1].strip() or above_prompt.fullmatch(lines[-1].strip())):
@@ -98,9 +100,11 @@ def _unasked(line: str) -> str | None:
 
 
 def _without_pager(lines: list[str]) -> list[str]:
-    return [
-        line for line in lines if not (("ore" in line or "ORE" in line or "(END)" in line) and _MORE.fullmatch(line))
-    ]
+    return [line for line in lines if not (_may_be_pager(line) and _MORE.fullmatch(line))]
+
+
+def _may_be_pager(text: str) -> bool:
+    return "(END)" in text or "more" in text.lower()
 
 
 def _is_prompt(line: str, prompt: re.Pattern[str] | str) -> bool:
