@@ -11,6 +11,8 @@ from itertools import zip_longest
 from typing import Final
 
 CONTEXT_LINES: Final = 3
+#: Those of ASCII that ``splitlines`` knows besides the usual one.
+_OTHER_LINE_ENDS: Final = "\r\v\f\x1c\x1d\x1e"
 _LINE_NUMBER: Final = re.compile(r"([-+])(\d+)")
 
 
@@ -35,11 +37,18 @@ def count_changes(old: str, new: str) -> tuple[int, int]:
     tail = _same_characters(old[::-1], new[::-1])
     # What is the same at the end counts from the first line that begins in there.
     end = old.find("\n", len(old) - tail) + 1 or len(old)
-    before, after = old[:end].splitlines(), new[: len(new) - len(old) + end].splitlines()
+    before, after = old[:end], new[: len(new) - len(old) + end]
     if not before:
-        return len(after), 0
-    was, is_now = Counter(before), Counter(after)
+        return _lines_in(after), 0
+    was, is_now = Counter(before.splitlines()), Counter(after.splitlines())
     return (is_now - was).total(), (was - is_now).total()
+
+
+def _lines_in(text: str) -> int:
+    """``len(text.splitlines())``, for most texts without making the lines."""
+    if not text.isascii() or any(sign in text for sign in _OTHER_LINE_ENDS):
+        return len(text.splitlines())
+    return text.count("\n") + (not text.endswith("\n") and bool(text))
 
 
 def unified_diff(old: str, new: str, old_name: str, new_name: str) -> Iterator[str]:

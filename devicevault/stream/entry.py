@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from devicevault import names
@@ -47,7 +48,7 @@ class Entry:
     id: str
     fields: Fields
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes it takes in memory, nearly."""
         return sum(len(name) + len(value) for name, value in self.fields.items())

@@ -145,6 +145,8 @@ def consumers_only(folder: Path, redis_url: str, database_url: str) -> Installat
 def _consuming(folder: Path, redis_url: str, database_url: str) -> Iterator[tuple[Store, int]]:
     """The database, and the consumer's process."""
     vault = consumers_only(folder, redis_url, database_url)
+    # Who makes the tables needs memory for it, once in a database's life.
+    vault.ok("db", "upgrade")
     with vault.running(groups=()), open_store(database_url) as store:
         yield store, vault.daemons["consumer"].pid
 

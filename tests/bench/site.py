@@ -128,6 +128,7 @@ def site(
         )
         vault.write_credentials(f'[credentials.lab]\nusername = "{USERNAME}"\npassword = "{PASSWORD}"\n')
         vault.ok("keys", "create")
+        vault.ok("db", "upgrade")
         if daemons:
             stack.enter_context(vault.running())
         yield Site(vault, farm, redis, rabbitmq)

@@ -35,6 +35,11 @@ def patched(old: Sequence[str], diff: Iterable[str]) -> list[str]:
     return new + list(old[position:])
 
 
+@given(st.text(alphabet="a\n\r\v\f\x1c\x85\u2028 ", max_size=20))
+def test_every_line_of_a_first_text_is_added(text: str) -> None:
+    assert count_changes("", text) == (len(text.splitlines()), 0)
+
+
 @given(LINES, LINES, LINES, LINES)
 def test_the_difference_applied_to_the_old_text_gives_the_new_one(
     head: list[str], old: list[str], new: list[str], tail: list[str]
