@@ -64,9 +64,13 @@ def everything_in_database(url: str) -> list[str]:
 
 def everything_in_git(path: Path) -> list[str]:
     """Every object, whether a commit holds it still or not, and every file beside them in plain."""
+    return [objects_in_git(path), *raw_files(path, {})]
+
+
+def objects_in_git(path: Path) -> str:
+    """Every object; may be asked while somebody writes."""
     command = ["git", "--git-dir", str(path), "cat-file", "--batch", "--batch-all-objects"]
-    objects = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
-    return [objects.decode(errors="replace"), *raw_files(path, {})]
+    return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout.decode(errors="replace")
 
 
 def sizes(folder: Path) -> dict[Path, int]:

@@ -25,7 +25,15 @@ from kombu.entity import Queue
 from devicevault.demo.configurations import configuration_for, secrets_of
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.demo.scene import PLATFORM_OF
-from tests.dumps import everything_in_database, everything_in_git, everything_in_redis, raw_files, sizes, told
+from tests.dumps import (
+    everything_in_database,
+    everything_in_git,
+    everything_in_redis,
+    objects_in_git,
+    raw_files,
+    sizes,
+    told,
+)
 from tests.installation import GROUP, Installation
 from tests.servers import RabbitMQServer, RedisServer, free_port, wait_until
 
@@ -248,7 +256,7 @@ def test_no_secret_leaves_the_worker(
                 notices = tmp_path / "notices"
                 mirror = tmp_path / "mirror.git"
                 wait_until(lambda: notices.exists() and CHANGE in notices.read_text(), 60, or_say=lambda: vault.logs)
-                wait_until(lambda: CHANGE in "".join(everything_in_git(mirror)), 60, or_say=lambda: vault.logs)
+                wait_until(lambda: CHANGE in objects_in_git(mirror), 60, or_say=lambda: vault.logs)
         said = [done.stdout, done.stderr, inline.stdout, inline.stderr]
         said += [vault.ok(*command) for command in (("status",), ("history", PASSWORD_DEVICE), ("config", "show"))]
     logs = [daemon.log.read_text() for daemon in vault.daemons.values()]
