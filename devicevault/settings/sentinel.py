@@ -5,6 +5,7 @@ User and password are those of the Redis servers. ``sentinels://`` speaks TLS wi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -15,6 +16,8 @@ EXAMPLE: Final = "sentinel://HOST:26379,HOST:26379/1?master=NAME"
 #: The parts of the query that are ours; the others, such as ``ssl_ca_certs``, are TLS'.
 OWN: Final = ("master", "replicas", "sentinel_username", "sentinel_password")
 TLS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
+#: What ends the servers.
+_REST: Final = re.compile(r"[/?#]")
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,13 @@ def is_sentinel(url: str) -> bool:
 
 def sentinel_url(url: str) -> SentinelUrl:
     """Raises :class:`ValueError` with the problem and, after a semicolon, the fix; neither repeats the URL."""
-    parts = urlsplit(url)
-    login, _, places = parts.netloc.rpartition("@")
+    scheme, _, behind = url.partition("://")
+    servers = _REST.split(behind, maxsplit=1)[0]
+    # Without them: to newer Pythons an address in brackets beside another one is no URL.
+    parts = urlsplit(f"//{behind.removeprefix(servers)}")
+    login, _, places = servers.rpartition("@")
     username, _, password = login.partition(":")
-    is_secure = parts.scheme.endswith("s")
+    is_secure = scheme.lower().endswith("s")
     known = (*OWN, *TLS) if is_secure else OWN
     told = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := [name for name in told if name not in known]:
