@@ -46,8 +46,6 @@ def clean(
     """
     text = decode(raw) if isinstance(raw, bytes) else raw
     lines = _shown_lines(_SILENT.sub("", text) if _is_coloured(text) else text)
-    if _may_be_pager(text):
-        lines = _without_pager(lines)
     while lines and (not lines[-1].strip() or _is_prompt(lines[-1], prompt)):
         lines.pop()
     while above_prompt and lines and (not lines[-1].strip() or above_prompt.fullmatch(lines[-1].strip())):
@@ -78,11 +76,15 @@ def _is_coloured(text: str) -> bool:
 
 
 def _shown_lines(text: str) -> list[str]:
-    """The lines as they stand on a terminal. Most texts move no cursor: a look at the whole spares one at each line."""
+    """The lines as they stand on a terminal, without the pager's remains.
+
+    Most texts move no cursor and hold no pager's word: a look at the whole spares one at each line.
+    """
     unmoved = text.replace("\r\n", "\n")
     if not any(sign in unmoved for sign in ("\r", "\x08", "\x1b", _ANSWERED)):
-        return unmoved.split("\n")
-    return [shown for line in text.split("\n") if (shown := _unasked(line)) is not None]
+        lines = unmoved.split("\n")
+        return _without_pager(lines) if _may_be_pager(unmoved) else lines
+    return _without_pager([shown for line in text.split("\n") if (shown := _unasked(line)) is not None])
 
 
 def _unasked(line: str) -> str | None:

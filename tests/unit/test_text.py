@@ -51,6 +51,12 @@ def test_a_pager_question_that_was_not_erased_goes_as_well() -> None:
     assert clean(raw, echo="show run", prompt=PROMPT) == "first\nsecond\n"
 
 
+@pytest.mark.parametrize("question", ["--M\x1b[7more--", "--Moo\x08re--"])
+def test_a_pager_question_counts_as_it_stands_on_the_terminal(question: str) -> None:
+    raw = f"show run\r\nline 1\r\n{question}\r\nline 2\r\nr1#"
+    assert clean(raw, echo="show run", prompt="r1#") == "line 1\nline 2\n"
+
+
 def test_routeros_repeats_prompt_and_command_and_both_go() -> None:
     prompt = re.compile(r"\[[^\]\n]{1,120}\] > ?")
     raw = (
