@@ -16,8 +16,8 @@ EXAMPLE: Final = "sentinel://HOST:26379,HOST:26379/1?master=NAME"
 #: The parts of the query that are ours; the others, such as ``ssl_ca_certs``, are TLS'.
 OWN: Final = ("master", "replicas", "sentinel_username", "sentinel_password")
 TLS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
-#: What ends the servers.
-_REST: Final = re.compile(r"[/?#]")
+#: What ends the list of servers.
+_SERVERS_END: Final = re.compile(r"[/?#]")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def is_sentinel(url: str) -> bool:
 def sentinel_url(url: str) -> SentinelUrl:
     """Raises :class:`ValueError` with the problem and, after a semicolon, the fix; neither repeats the URL."""
     scheme, _, behind = url.partition("://")
-    servers = _REST.split(behind, maxsplit=1)[0]
+    servers = _SERVERS_END.split(behind, maxsplit=1)[0]
     # Without them: to newer Pythons an address in brackets beside another one is no URL.
     parts = urlsplit(f"//{behind.removeprefix(servers)}")
     login, _, places = servers.rpartition("@")

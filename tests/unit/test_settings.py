@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
 import pytest
 
 from devicevault.errors import ConfigurationError, ExitCode, Fault
-from devicevault.settings import Settings, load_settings, load_settings_with_origins, mask_passwords
+from devicevault.settings import Settings, load_settings, load_settings_with_origins, mask_passwords, sentinel
 
 
 @pytest.fixture
@@ -321,6 +322,23 @@ def test_a_bad_url_is_told_without_its_password(
 def test_a_good_url_is_taken_as_it_is(config: Path, name: str, url: str) -> None:
     config.write_text(f'{name} = "{url}"\n')
     assert getattr(load_settings(config, {}), name) == url
+
+
+def test_sentinels_by_ipv6_address_are_taken_where_python_is_strict(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian 12's Python and all later ones take brackets around a whole host only (CVE-2025-0938)."""
+
+    def strict(url: str) -> SplitResult:
+        parts = urlsplit(url)
+        if "[" in parts.netloc.rpartition("@")[2][1:]:
+            raise ValueError("Invalid IPv6 URL")
+        return parts
+
+    monkeypatch.setattr(sentinel, "urlsplit", strict)
+    url = "sentinel://:p@a:26379,[::1]:26380/1?master=vault"
+    config.write_text(f'redis_url = "{url}"\n')
+    assert load_settings(config, {}).redis_url == url
 
 
 def test_a_syntax_error_is_told_with_its_line(config: Path) -> None:
