@@ -26,6 +26,7 @@ PLAIN_UP_TO: Final = 8 * 1024
 ZSTD: Final = "zstd"
 #: As workers of earlier releases compress it.
 ZLIB: Final = "zlib"
+COMPRESSED: Final = (ZSTD, ZLIB)
 IDENTITY: Final = "identity"
 DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
 
@@ -100,7 +101,7 @@ def decode(entry: Entry | Fields, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Coll
     data["error_message"] = data.get("error_message", "")[:ERROR_MESSAGE_MAX_CHARACTERS]
     result = validated(CollectResult, data)
     for index, (artifact, metadata) in enumerate(zip(result.artifacts, data["artifacts"], strict=True)):
-        if metadata.get("encoding") in (ZSTD, ZLIB):
+        if metadata.get("encoding") in COMPRESSED:
             artifact.came_as(fields[_text_field(index).encode()])
     _check_names(result)
     if result.status == Status.QUEUED:
@@ -143,7 +144,7 @@ def _text(fields: Fields, index: int, encoding: str, size: int) -> str:
     raw = fields.get(name.encode())
     if raw is None:
         raise MalformedMessage(f"field {name} is missing")
-    if encoding in (ZSTD, ZLIB):
+    if encoding in COMPRESSED:
         raw = _decompressed(name, raw, size)
     elif encoding != IDENTITY:
         raise MalformedMessage(f"artifacts.{index}.encoding {encoding!r} is unknown to this release")

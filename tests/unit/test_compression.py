@@ -22,6 +22,12 @@ def test_what_is_compressed_comes_back(raw: bytes) -> None:
     assert decompress(compress(raw), len(raw)) == decompress(compress(raw)) == raw
 
 
+def test_a_large_file_comes_back() -> None:
+    """Its frame needs no more memory than is allowed for, also where nothing in it repeats."""
+    raw = random.Random(1).randbytes(20_000_000)
+    assert decompress(compress(raw), len(raw)) == raw
+
+
 @given(st.binary(max_size=2000))
 def test_what_an_earlier_release_compressed_is_read(raw: bytes) -> None:
     assert decompress(zlib.compress(raw), len(raw)) == decompress(zlib.compress(raw)) == raw
