@@ -22,6 +22,9 @@ TEXT_LIMIT_S: Final = 2.0
 
 _FLAGS: Final = re.compile(r"\(\?([aimsuxL]+)\)")
 _CLASSES: Final = frozenset("AbBdDsSwWZ")
+#: What may match in a line by itself and not where other lines stand around it: the text's begin and end, looks ahead
+#: and behind, and repetitions that give nothing back. Such an expression is tried on each line.
+_TELLS_A_LINE_ALONE: Final = re.compile(r"\\[AZ]|\(\?(?:[=!>]|<[=!])|[*+?}]\+")
 #: An expression's parts: an escaped character, a set, a number of repetitions, any other character.
 _TOKEN: Final = re.compile(
     r"\\(?P<escaped>.)|(?P<set>\[\^?(?:\\.|.)(?:\\.|[^\]\\])*\])|(?P<count>\{[\d,]+\})|(?P<plain>.)", re.DOTALL
@@ -78,10 +81,13 @@ class Matcher:
         # Beyond ASCII, letters differ from their small ones in ways that `lower` does not know.
         has_word = bool(literal) and not (is_folded and not (text.isascii() and literal.isascii()))
         searched = text.lower() if has_word and is_folded else text
+        is_bound_to_its_line = _TELLS_A_LINE_ALONE.search(self.pattern.pattern) is not None
         position = 0
         while position <= len(text):
             if has_word:
                 at = searched.find(literal, position)
+            elif is_bound_to_its_line:
+                at = position
             else:
                 found = self.pattern.search(text, position)
                 at = found.start() if found else -1

@@ -35,6 +35,11 @@ EXPRESSIONS = [
     "a+b",
     "",
     r"b\Z",
+    r"\A[bc]",
+    r"[ab](?!\n)",
+    r"(?<!\n)[ab]",
+    r"[ab](?>\s*)$",
+    r"[ab]\s*+$",
     "(?s)a.c",
     r"a\sb",
 ]
