@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from devicevault.errors import UsageError
@@ -49,7 +49,13 @@ def lines(expression: str, text: str, *, ignore_case: bool = False) -> list[tupl
     return Matcher.compile(expression, ignore_case=ignore_case).lines(text.encode())
 
 
-@given(st.sampled_from(EXPRESSIONS), st.text("aAbBc.[]\n ſK", max_size=40), st.booleans())
+@given(expression=st.sampled_from(EXPRESSIONS), text=st.text("aAbBc.[]\n ſK", max_size=40), ignore_case=st.booleans())
+@example(expression=r"b\Z", text="B\nſ", ignore_case=True)
+@example(expression=r"\A[bc]", text="a\nb\n", ignore_case=False)
+@example(expression=r"[ab](?!\n)", text="a\nb\n", ignore_case=False)
+@example(expression=r"(?<!\n)[ab]", text="c\na\n", ignore_case=False)
+@example(expression=r"[ab](?>\s*)$", text="a \nb\n", ignore_case=False)
+@example(expression=r"[ab]\s*+$", text="a \nb\n", ignore_case=False)
 def test_it_finds_what_looking_at_each_line_finds(expression: str, text: str, ignore_case: bool) -> None:
     pattern = re.compile(expression, re.IGNORECASE if ignore_case else 0)
     body = text.removesuffix("\n").split("\n") if text else []
