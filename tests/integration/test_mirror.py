@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
@@ -275,6 +277,31 @@ class TestRecovery:
             (lite.path / name).write_text("")
         lite.run(["sw1"], "b\n")
         lite.turn()
+        assert lite.files() == {"dmz/sw1.cfg": "b\n"}
+
+    @pytest.mark.parametrize("step", range(12))
+    def test_killed_at_each_step_of_making_it_anew_it_goes_on(
+        self, lite: Vault, step: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lite.run(["sw1"], "a\n")
+        lite.turn()
+        lite.run(["sw1"], "b\n")
+        steps = iter(range(step))
+
+        def or_killed(does: Callable[..., Any]) -> Callable[..., Any]:
+            def doing(*arguments: Any, **options: Any) -> Any:
+                if next(steps, None) is None:
+                    raise KeyboardInterrupt
+                return does(*arguments, **options)
+
+            return doing
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Repository, "_must", or_killed(Repository._must))
+            patched.setattr(shutil, "rmtree", or_killed(shutil.rmtree))
+            with pytest.raises(KeyboardInterrupt):
+                lite.mirror.rebuild(lite.store)
+        lite.mirror.rebuild(lite.store)
         assert lite.files() == {"dmz/sw1.cfg": "b\n"}
 
     @pytest.mark.parametrize("after_s", [0.0, 0.1, 0.3])

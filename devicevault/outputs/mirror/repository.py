@@ -20,13 +20,14 @@ from devicevault.outputs.process import Finished, run
 GIT_TIMEOUT_S: Final = 6 * 3600
 AUTHOR: Final = "DeviceVault"
 EMAIL: Final = "devicevault"
-#: Tells a repository that is a mirror from one that somebody else keeps there.
+#: Tells a repository that is a mirror from one that somebody else keeps there: the first that is there of a mirror and
+#: the last that goes, so that what is left by a process that was killed is known for ours.
 _OURS: Final = "devicevault.mirror"
+_MARK: Final = "[devicevault]\n\tmirror = true\n"
 #: How large it was when everything was packed last.
 _PACKED: Final = "devicevault.packed"
 _PACK_FROM_BYTES: Final = 32 << 20
 _SETTINGS: Final = {
-    _OURS: "true",
     # Objects are on the disk before the database says so.
     "core.fsync": "all",
     "gc.auto": "2000",
@@ -100,7 +101,7 @@ class Repository:
 
     def check_place(self) -> None:
         """Raises ConfigurationError for a place that is taken by something else."""
-        if not self.is_there() and self.path.exists() and any(self.path.iterdir()):
+        if self.path.exists() and any(self.path.iterdir()) and not self._is_ours():
             raise ConfigurationError(
                 Fault(str(self.path), "is not a git mirror of DeviceVault's", "name an empty place in mirror.path")
             )
@@ -112,6 +113,10 @@ class Repository:
             return
         try:
             self.path.mkdir(mode=0o700, exist_ok=True)
+            draft = self.path.with_name(self.path.name + ".config")
+            draft.touch(mode=0o600)
+            draft.write_text(_MARK)
+            draft.replace(self.path / "config")
         except OSError as error:
             raise _unusable(self.path, error) from None
         self._must("init", "--quiet", "--bare", f"--initial-branch={self._branch}", "--template=", str(self.path))
@@ -120,7 +125,12 @@ class Repository:
 
     def is_there(self) -> bool:
         """Whether there is a mirror. Raises ServiceUnavailable where git is not installed."""
-        return (self.path / "HEAD").is_file() and self.git("config", _OURS).output.strip() == "true"
+        return (self.path / "HEAD").is_file() and self._is_ours()
+
+    def _is_ours(self) -> bool:
+        """Whether what is there is a mirror, or what is left of one."""
+        config = self.path / "config"
+        return config.is_file() and self.git("config", "--file", str(config), _OURS).output.strip() == "true"
 
     def has(self, commit: str) -> bool:
         """Whether this commit is here."""
@@ -159,8 +169,14 @@ class Repository:
 
     def remove(self) -> None:
         """Delete it; only a mirror of ours is ever deleted."""
-        if self.path.exists() and (self.is_there() or not any(self.path.iterdir())):
-            shutil.rmtree(self.path)
+        if not self.path.exists() or (any(self.path.iterdir()) and not self._is_ours()):
+            return
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != "config":
+                entry.unlink()
+        shutil.rmtree(self.path)
 
     def size_bytes(self) -> int:
         """Bytes of its files."""
