@@ -202,7 +202,16 @@ class RabbitMQServer:
 
     def start(self) -> None:
         # The management plugin's listener comes up last.
-        self.process.start(lambda: accepts(self.port) and (not self.api_port or accepts(self.api_port)))
+        self.process.start(lambda: self.greets() and (not self.api_port or accepts(self.api_port)))
+
+    def greets(self) -> bool:
+        """Whether it answers a client. The kernel takes connections for it also while it has no time for them."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as client:
+                client.sendall(b"AMQP\x00\x00\x09\x01")
+                return bool(client.recv(1))
+        except OSError:
+            return False
 
     def stop(self) -> None:
         self.process.stop()
