@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from devicevault.cli.console import errors, say
 from devicevault.collector.collect import CollectorContext, collect, without_session
+from devicevault.collector.deadline import interrupt_all
 from devicevault.collector.seal import Sealer
 from devicevault.credentials import CredentialStore
 from devicevault.dispatch import queue_rows
+from devicevault.errors import CollectionInterrupted
 from devicevault.inventory import Device
 from devicevault.messages import CollectRequest, CollectResult, Status
 from devicevault.platforms import Platforms
@@ -20,6 +23,9 @@ from devicevault.store import Store, open_store, reader, writer
 
 if TYPE_CHECKING:
     from devicevault.store.reader import ResultSummary
+
+#: Seconds between two times a session is told to end that was interrupted.
+INTERRUPT_S: Final = 0.1
 
 
 def collect_inline(
@@ -50,7 +56,7 @@ def _collect_all(requests: Sequence[CollectRequest], context: CollectorContext, 
     try:
         while waiting:
             with _working_on(waiting[0].device, quiet=context.transcript is not None):
-                result = collect(waiting[0], context)
+                result = _collected(waiting[0], context)
             writer.write_results(store, [result], suspect_shrink=context.settings.consumer.suspect_shrink)
             if context.transcript:
                 _show_log(result)
@@ -58,6 +64,20 @@ def _collect_all(requests: Sequence[CollectRequest], context: CollectorContext, 
     except KeyboardInterrupt:
         writer.write_results(store, [_cancelled(request, context) for request in waiting])
         raise
+
+
+def _collected(request: CollectRequest, context: CollectorContext) -> CollectResult:
+    """Collects in a thread of its own: what interrupts this one must not hit SSH while it holds a lock."""
+    with ThreadPoolExecutor(1) as pool:
+        collecting = pool.submit(collect, request, context)
+        try:
+            return collecting.result()
+        except KeyboardInterrupt:
+            context.stopping.set()
+            # More than once: it may just be beginning another attempt.
+            while not wait([collecting], INTERRUPT_S).done:
+                interrupt_all(CollectionInterrupted("interrupted"))
+            raise
 
 
 @contextmanager
