@@ -7,15 +7,15 @@ Neither message ever holds a secret: credentials travel by name, originals trave
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from devicevault import names
-from devicevault.compression import compress
+from devicevault.compression import compress, decompress
 from devicevault.errors import MalformedMessage
 
 LOG_MAX_LINES: Final = 200
@@ -124,6 +124,11 @@ class CollectFacts(Message):
     authored_at: str = ""
 
 
+def digest_of(raw: bytes) -> str:
+    """``sha256:HEX`` of a normalised text in UTF-8: an artifact's ``digest``."""
+    return "sha256:" + hashlib.sha256(raw).hexdigest()
+
+
 class Artifact(Message):
     """One text or file of a device: its running configuration, startup configuration, a virtual domain…"""
 
@@ -137,22 +142,24 @@ class Artifact(Message):
     original_digest: str = ""
     #: Whether the original holds secrets that are salted anew at each reading, which no digest can tell apart.
     is_salted: bool = False
-    #: The normalised text: volatile lines removed, secrets redacted.
-    text: str = ""
+    #: The normalised text (volatile lines removed, secrets redacted) in UTF-8, compressed: so it travels and is stored,
+    #: and so it waits meanwhile, in a tenth of the memory.
+    compressed: bytes = Field(repr=False)
     #: The original, compressed, then sealed by the worker; compressed only when ``key_id`` is ``plain``.
     original: bytes = Field(default=b"", repr=False)
     #: Names the public key that sealed ``original``; ``plain`` when it is not sealed; empty when there is none.
     key_id: str = ""
 
-    @cached_property
-    def compressed(self) -> bytes:
-        """The text in UTF-8, compressed, as it travels and as it is stored."""
-        return compress(self.text.encode())
+    @classmethod
+    def of(cls, text: str, **known: Any) -> Artifact:
+        """The artifact of a normalised text, with its other fields as they are given."""
+        raw = text.encode()
+        return cls(size=len(raw), digest=digest_of(raw), compressed=compress(raw), **known)
 
-    def came_as(self, compressed: bytes) -> Artifact:
-        """The same artifact, whose text was read from this: it need not be compressed once more."""
-        self.__dict__["compressed"] = compressed
-        return self
+    @property
+    def text(self) -> str:
+        """The normalised text, made at each call."""
+        return decompress(self.compressed).decode()
 
 
 class CollectResult(Message):

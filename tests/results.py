@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from devicevault.messages import Artifact, CollectRequest, CollectResult
-from devicevault.stream import fingerprint
 
 MORNING: Final = datetime(2026, 5, 4, 6, 0, tzinfo=UTC)
 
@@ -31,16 +30,7 @@ def request(device: str = "core-sw1", *, minutes: float = 0, **values: Any) -> C
 
 
 def artifact(text: str, *, original: bytes = b"as sent", **values: Any) -> Artifact:
-    return Artifact.model_validate(
-        {
-            "size": len(text.encode()),
-            "digest": fingerprint(text),
-            "text": text,
-            "original": original,
-            "key_id": "plain",
-            **values,
-        }
-    )
+    return Artifact.of(text, **{"original": original, "key_id": "plain", **values})
 
 
 def result(to: CollectRequest, status: str = "success", *texts: str | Artifact, **values: Any) -> CollectResult:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import dataclass
 
 from devicevault.collector.binary import OCTETS, binary_artifact
 from devicevault.collector.seal import Sealer
 from devicevault.collector.session import Reading
 from devicevault.errors import ConfigurationTooLarge
 from devicevault.messages import Artifact
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What stays of a reading: compressed and sealed, a tenth of it."""
+
+    artifact: Artifact
+    #: What proved it whole.
+    completeness: str
+    is_binary: bool
 
 
 def artifact_of(reading: Reading, sealer: Sealer, max_mb: float) -> Artifact:
@@ -18,19 +28,16 @@ def artifact_of(reading: Reading, sealer: Sealer, max_mb: float) -> Artifact:
         declared = source.media_type
         media_type = OCTETS if declared.startswith("text/") else declared
         return binary_artifact(sealer, source.name, reading.original, media_type)
-    text = reading.normalised.text
-    encoded = text.encode()
-    if len(encoded) > max_mb * 1e6:
-        raise ConfigurationTooLarge(f"{source.name} is larger than {max_mb:g} MB", "raise ssh.max_artifact_mb")
     original, key_id = sealer.seal(reading.original)
-    return Artifact(
+    artifact = Artifact.of(
+        reading.normalised.text,
         name=source.name,
         media_type=source.media_type,
-        size=len(encoded),
-        digest="sha256:" + hashlib.sha256(encoded).hexdigest(),
         original_digest=sealer.keyed_digest(reading.normalised.comparable, reading.normalised.basis),
         is_salted=reading.normalised.salted > 0,
-        text=text,
         original=original,
         key_id=key_id,
     )
+    if artifact.size > max_mb * 1e6:
+        raise ConfigurationTooLarge(f"{source.name} is larger than {max_mb:g} MB", "raise ssh.max_artifact_mb")
+    return artifact

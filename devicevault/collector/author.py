@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Final
 
-from devicevault.collector.scan import lowered, search
-from devicevault.platforms.page import Platform
+from devicevault.collector.scan import search
+from devicevault.platforms.page import AuthorSource
 
 #: Characters of a name or a time: what is longer is neither.
 MAX_CHARACTERS: Final = 100
 
 
-def author_told(page: Platform, texts: Sequence[str], ask: Callable[[str], str]) -> dict[str, str]:
-    """``author`` and ``authored_at``, from the artifacts as they were sent or from what ``ask`` answers.
+def author_in(source: AuthorSource, text: str, small: str) -> dict[str, str]:
+    """``author`` and ``authored_at`` as the text tells them, either of which may be empty; nothing where it does not.
 
-    Empty where the device tells nothing. Raises what ``ask`` raises.
+    ``small`` is the text in small letters.
     """
-    for source in page.author:
-        for text in texts if source.command is None else [ask(source.command)]:
-            if match := search(source.pattern, text, lowered(text)):
-                told = match.groupdict()
-                return {"author": _shown(told.get("by")), "authored_at": _shown(told.get("at"))}
-    return {}
+    match = search(source.pattern, text, small)
+    if match is None:
+        return {}
+    told = match.groupdict()
+    return {"author": _shown(told.get("by")), "authored_at": _shown(told.get("at"))}
 
 
 def _shown(words: str | None) -> str:

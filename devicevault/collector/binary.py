@@ -22,13 +22,4 @@ def binary_artifact(sealer: Sealer, name: str, content: bytes, media_type: str =
     digest = sealer.keyed_digest_of(content) or "sha256:" + hashlib.sha256(content).hexdigest()
     text = described(name, len(content), digest)
     original, key_id = sealer.seal(content)
-    return Artifact(
-        name=name,
-        media_type=media_type,
-        size=len(text.encode()),
-        digest="sha256:" + hashlib.sha256(text.encode()).hexdigest(),
-        original_digest=digest,
-        text=text,
-        original=original,
-        key_id=key_id,
-    )
+    return Artifact.of(text, name=name, media_type=media_type, original_digest=digest, original=original, key_id=key_id)

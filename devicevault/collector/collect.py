@@ -17,7 +17,7 @@ from typing import Final
 import devicevault
 from devicevault.collector import noop
 from devicevault.collector.access import Access
-from devicevault.collector.artifact import artifact_of
+from devicevault.collector.artifact import Kept, artifact_of
 from devicevault.collector.deadline import Limit
 from devicevault.collector.jump import JumpHosts
 from devicevault.collector.logins import Logins, NoLogins
@@ -179,7 +179,7 @@ class _Collection:
         platform = self.context.platforms.get(self.request.platform)
         self.found.rules_digest = platform.digest
         if platform.kind == "noop":
-            self._keep(noop.readings(self.request, platform, self.context.stopping))
+            self._keep([self._packed(noop.reading(self.request, platform, self.context.stopping))])
             return
         page = page_for(platform, self.request.options)
         self._attempts(page, self.context.plugins.fit(page) if page.plugin else None)
@@ -216,10 +216,9 @@ class _Collection:
             access.plugged(platform, plugin, limit) if plugin else access.session(platform, limit)
         )
         with opened as session:
-            readings = [reading for source in platform.artifacts if (reading := self._read(session, source))]
-            self._keep(readings)
+            self._keep([kept for source in platform.artifacts if (kept := self._kept(session, source))])
             try:
-                self.found.facts = session.facts(readings)
+                self.found.facts = session.facts()
             except CollectionError as error:
                 # The configuration is safe already.
                 self.steps.warning(f"Model and version stay unknown: {error.problem}")
@@ -236,9 +235,16 @@ class _Collection:
             tell(f"{source.name} is left out: {error.problem}")
             return None
 
-    def _keep(self, readings: Sequence[Reading]) -> None:
-        self.found.completeness = "; ".join(dict.fromkeys(reading.completeness for reading in readings))
-        self.found.artifacts = tuple(
-            artifact_of(reading, self.context.sealer, self.ssh.max_artifact_mb) for reading in readings
-        )
-        self.found.is_binary = readings[0].source.binary
+    def _kept(self, session: Readable, source: ArtifactSource) -> Kept | None:
+        """What is kept of an artifact while the others are waited for; None where the page can do without it."""
+        reading = self._read(session, source)
+        return None if reading is None else self._packed(reading)
+
+    def _packed(self, reading: Reading) -> Kept:
+        artifact = artifact_of(reading, self.context.sealer, self.ssh.max_artifact_mb)
+        return Kept(artifact, reading.completeness, reading.source.binary)
+
+    def _keep(self, kept: Sequence[Kept]) -> None:
+        self.found.completeness = "; ".join(dict.fromkeys(each.completeness for each in kept))
+        self.found.artifacts = tuple(each.artifact for each in kept)
+        self.found.is_binary = kept[0].is_binary

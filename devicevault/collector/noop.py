@@ -15,14 +15,14 @@ from devicevault.messages import CollectRequest
 from devicevault.platforms.page import Platform
 
 
-def readings(request: CollectRequest, platform: Platform, stopping: threading.Event) -> list[Reading]:
+def reading(request: CollectRequest, platform: Platform, stopping: threading.Event) -> Reading:
     """What a device with these options would have given. Raises as a session does."""
     if stopping.wait(float(request.options.get("delay_s", 0))):
         raise CollectionInterrupted("the worker is stopping")
     if code := str(request.options.get("error", "")):
         raise _error(code)
     text = str(request.options.get("text", f"hostname {request.device}\n"))
-    return [Reading(platform.artifacts[0], text.encode(), normalise(platform, text), "made up, not read")]
+    return Reading(platform.artifacts[0], text.encode(), normalise(platform, text), "made up, not read")
 
 
 def _error(code: str) -> CollectionError:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import http.client
 import logging
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Final, Protocol, TypeVar
@@ -15,7 +14,7 @@ from typing import Final, Protocol, TypeVar
 import paramiko
 
 from devicevault.collector.completeness import agree, judge
-from devicevault.collector.facts import facts_told
+from devicevault.collector.facts import Facts
 from devicevault.collector.normalise import normalise
 from devicevault.collector.reached import ReachedDevice
 from devicevault.collector.session import Reading
@@ -45,7 +44,7 @@ class Readable(Protocol):
     """What is read of a device, whoever holds the session."""
 
     def read(self, source: ArtifactSource) -> Reading: ...
-    def facts(self, readings: Sequence[Reading]) -> CollectFacts: ...
+    def facts(self) -> CollectFacts: ...
 
 
 class PluginSession:
@@ -57,6 +56,8 @@ class PluginSession:
         self._page = page
         self._name = page.plugin.name if page.plugin else ""
         self._first: Reading | None = None
+        told = page.model_copy(update={"author": [each for each in page.author if each.command is None]})
+        self._facts = Facts(told, self._asked)
         try:
             self._session: AbstractContextManager[Callable[[str], Fetched]] = self._guarded(lambda: plugin.open(device))
             self._read = self._guarded(self._session.__enter__)
@@ -85,15 +86,16 @@ class PluginSession:
 
     def read(self, source: ArtifactSource) -> Reading:
         """The artifact, by the first of what the page asks that the device takes. Raises a :class:`CollectionError`."""
-        if self._first is not None and source is self._first.source:
-            return self._first
-        return self._reading(source)
+        reading, self._first = self._first, None
+        if reading is None or source is not reading.source:
+            reading = self._reading(source)
+        if not source.binary:
+            self._facts.look_at(decode(reading.original))
+        return reading
 
-    def facts(self, readings: Sequence[Reading]) -> CollectFacts:
-        """What the device says of itself, there and in its texts; whatever it does not say stays empty."""
-        texts = [decode(reading.original) for reading in readings if not reading.source.binary]
-        told = self._page.model_copy(update={"author": [each for each in self._page.author if each.command is None]})
-        return facts_told(told, texts, functools.cache(self._asked))
+    def facts(self) -> CollectFacts:
+        """What the device says of itself, asked and in its texts; whatever it does not say stays empty."""
+        return self._facts.told()
 
     def _asked(self, ask: str) -> str:
         """What the device answers; empty, with a word in the log, where it does not: the configuration is there."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
 from devicevault.collector.completeness import agree, count_in, counted, judge, lines_in, rejection
-from devicevault.collector.facts import facts_told
+from devicevault.collector.facts import Facts
 from devicevault.collector.keyboard import Keyboard
 from devicevault.collector.line import Line
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
@@ -66,6 +64,7 @@ class Session:
         self.greeting = ""
         self._keyboard = Keyboard(connection, platform, credential, steps)
         self._reader = PromptReader(connection, self._keyboard, platform.session, max_bytes)
+        self._facts = Facts(platform, self.ask)
 
     def __enter__(self) -> Session:
         try:
@@ -112,19 +111,13 @@ class Session:
 
     def read(self, source: ArtifactSource) -> Reading:
         """The artifact, by the first of its commands the device knows. Raises a :class:`CollectionError`."""
-        for command in source.commands[:-1]:
-            try:
-                return self._read_whole(source, command)
-            except CommandRefused:
-                raise
-            except CommandRejected as error:
-                self._steps.info(f"{command!r}: {error.problem}; trying the next command")
-        return self._read_whole(source, source.commands[-1])
+        reading = self._read_first_known(source)
+        self._facts.look_at(decode(reading.original))
+        return reading
 
-    def facts(self, readings: Sequence[Reading]) -> CollectFacts:
-        """What the device says of itself, there and in these readings; whatever it does not say stays empty."""
-        texts = [decode(reading.original) for reading in readings]
-        return facts_told(self._platform, texts, functools.cache(self.ask))
+    def facts(self) -> CollectFacts:
+        """What the device says of itself, asked and in what was read; whatever it does not say stays empty."""
+        return self._facts.told()
 
     def ask(self, command: str) -> str:
         """The device's answer to one command."""
@@ -160,6 +153,16 @@ class Session:
             )
         self._steps.info("Entered privileged mode")
         self._steps.at_prompt(shown, self._reader.prompt)
+
+    def _read_first_known(self, source: ArtifactSource) -> Reading:
+        for command in source.commands[:-1]:
+            try:
+                return self._read_whole(source, command)
+            except CommandRefused:
+                raise
+            except CommandRejected as error:
+                self._steps.info(f"{command!r}: {error.problem}; trying the next command")
+        return self._read_whole(source, source.commands[-1])
 
     def _read_whole(self, source: ArtifactSource, command: str) -> Reading:
         started = time.monotonic()

@@ -94,7 +94,7 @@ def try_session(session: AbstractContextManager[Readable], platform: Platform, s
         with session as opened:
             for source in platform.artifacts:
                 trial.artifacts.append(_tried(opened, source, steps))
-            trial.facts = opened.facts(trial.readings)
+            trial.facts = opened.facts()
     except CollectionError as error:
         trial.problem = steps.masked(str(error))
     trial.log = steps.lines

@@ -181,6 +181,11 @@ class AuthorSource(Section):
     #: sent, volatile lines and all. A device that does not know the command is no failure.
     command: Command | None = None
 
+    @property
+    def asked(self) -> str:
+        """The command; empty where nothing is asked."""
+        return self.command or ""
+
     @model_validator(mode="after")
     def _names_somebody(self) -> AuthorSource:
         if not {"by", "at"} & set(self.pattern.groupindex):

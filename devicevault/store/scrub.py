@@ -6,7 +6,6 @@ which the readings to come find them again once a rule hides the secret.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from devicevault.compression import compress, decompress
 from devicevault.leak import Leak
+from devicevault.messages import digest_of
 from devicevault.store import output_models
 from devicevault.store.engine import Store, translated
 from devicevault.store.models import Base, Device, DeviceBackupResult, DeviceConfig, DeviceRevision, HeldArtifact
@@ -119,7 +119,7 @@ def _rewrite(session: Session, configs: Sequence[int], clean: Callable[[str], st
     for config_id in configs:
         config = session.get_one(DeviceConfig, config_id)
         raw = clean(decompress(config.compressed).decode()).encode()
-        digest = "sha256:" + hashlib.sha256(raw).hexdigest()
+        digest = digest_of(raw)
         digests[config.digest] = digest
         same = session.scalars(select(DeviceConfig).where(DeviceConfig.digest == digest)).first()
         if same is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devicevault.stream.connection import connect_redis, unavailable
 from devicevault.stream.deadletters import DeadLetter, DeadLetters
-from devicevault.stream.entry import Entry, decode, encode, fingerprint
+from devicevault.stream.entry import Entry, decode, encode
 from devicevault.stream.group import ensure_group
 from devicevault.stream.lag import unread_results
 from devicevault.stream.memory import memory_used
@@ -20,7 +20,6 @@ __all__ = [
     "decode",
     "encode",
     "ensure_group",
-    "fingerprint",
     "memory_used",
     "publish",
     "unavailable",

@@ -8,7 +8,6 @@ A long text is compressed, which its metadata tells as ``encoding``.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +15,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from devicevault import names
-from devicevault.compression import CompressionError, decompress
+from devicevault.compression import CompressionError, compress, decompress
 from devicevault.errors import MalformedMessage
-from devicevault.messages import LOG_MAX_CHARACTERS, LOG_MAX_LINES, CollectResult, Status, validated
+from devicevault.messages import LOG_MAX_CHARACTERS, LOG_MAX_LINES, CollectResult, Status, digest_of, validated
 
 #: Bytes; a text up to this size stays readable in the stream.
 PLAIN_UP_TO: Final = 8 * 1024
@@ -37,7 +36,7 @@ NAME_MAX_CHARACTERS: Final = 250
 NAMES: Final = ("task_id", "run_id", "task_identifier", "device_id", "device", "platform", "group", "status", "error")
 ERROR_MESSAGE_MAX_CHARACTERS: Final = 2000
 #: What of an artifact travels as its metadata; its text and its original have fields of their own.
-BULKY: Final = frozenset({"text", "original"})
+BULKY: Final = frozenset({"compressed", "original"})
 
 Fields = Mapping[bytes, bytes]
 
@@ -59,11 +58,6 @@ class Entry:
         return self.fields.get(name.encode(), b"").decode("utf-8", errors="replace")
 
 
-def fingerprint(text: str) -> str:
-    """``sha256:HEX`` of a normalised text: an artifact's ``digest``."""
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-
 def encode(result: CollectResult) -> dict[str, bytes]:
     """The fields of a result's stream entry."""
     scalars = result.model_dump(mode="json", include=set(SCALAR_FIELDS))
@@ -72,9 +66,8 @@ def encode(result: CollectResult) -> dict[str, bytes]:
     fields["facts"] = _json(result.facts.model_dump(mode="json"))
     metadata: list[dict[str, Any]] = []
     for index, artifact in enumerate(result.artifacts):
-        raw = artifact.text.encode()
-        is_long = len(raw) > PLAIN_UP_TO
-        fields[_text_field(index)] = artifact.compressed if is_long else raw
+        is_long = artifact.size > PLAIN_UP_TO
+        fields[_text_field(index)] = artifact.compressed if is_long else artifact.text.encode()
         if artifact.original:
             fields[_original_field(index)] = artifact.original
         known = artifact.model_dump(mode="json", exclude=set(BULKY))
@@ -100,9 +93,6 @@ def decode(entry: Entry | Fields, *, max_bytes: int = DEFAULT_MAX_BYTES) -> Coll
     data["artifacts"] = _artifacts(fields, max_bytes)
     data["error_message"] = data.get("error_message", "")[:ERROR_MESSAGE_MAX_CHARACTERS]
     result = validated(CollectResult, data)
-    for index, (artifact, metadata) in enumerate(zip(result.artifacts, data["artifacts"], strict=True)):
-        if metadata.get("encoding") in COMPRESSED:
-            artifact.came_as(fields[_text_field(index).encode()])
     _check_names(result)
     if result.status == Status.QUEUED:
         raise MalformedMessage("status 'queued' is never a result")
@@ -129,28 +119,31 @@ def _artifacts(fields: Fields, max_bytes: int) -> list[dict[str, Any]]:
         if not isinstance(size, int) or not 0 <= size <= left:
             raise MalformedMessage(f"artifacts.{index}.size is not a number of bytes up to {left}")
         left -= size
-        text = _text(fields, index, str(metadata.get("encoding", IDENTITY)), size)
-        if fingerprint(text) != metadata.get("digest"):
-            raise MalformedMessage(f"artifacts.{index}: its digest is that of another text")
-        artifacts.append({**metadata, "text": text, "original": fields.get(_original_field(index).encode(), b"")})
+        compressed = _compressed(fields, index, metadata, size)
+        original = fields.get(_original_field(index).encode(), b"")
+        artifacts.append({**metadata, "compressed": compressed, "original": original})
     names_seen = [artifact.get("name") for artifact in artifacts]
     if len(set(map(str, names_seen))) != len(names_seen):
         raise MalformedMessage("two artifacts have the same name")
     return artifacts
 
 
-def _text(fields: Fields, index: int, encoding: str, size: int) -> str:
+def _compressed(fields: Fields, index: int, metadata: Mapping[str, Any], size: int) -> bytes:
+    """An artifact's text, compressed as it came, once it is proven to be the one its metadata tells of."""
     name = _text_field(index)
-    raw = fields.get(name.encode())
-    if raw is None:
+    came = fields.get(name.encode())
+    if came is None:
         raise MalformedMessage(f"field {name} is missing")
-    if encoding in COMPRESSED:
-        raw = _decompressed(name, raw, size)
-    elif encoding != IDENTITY:
+    encoding = metadata.get("encoding", IDENTITY)
+    if encoding not in (*COMPRESSED, IDENTITY):
         raise MalformedMessage(f"artifacts.{index}.encoding {encoding!r} is unknown to this release")
+    raw = came if encoding == IDENTITY else _decompressed(name, came, size)
     if len(raw) != size:
         raise MalformedMessage(f"field {name} does not hold the {size} bytes its metadata tells of")
-    return _utf8(name, raw)
+    _utf8(name, raw)
+    if digest_of(raw) != metadata.get("digest"):
+        raise MalformedMessage(f"artifacts.{index}: its digest is that of another text")
+    return compress(raw) if encoding == IDENTITY else came
 
 
 def _decompressed(name: str, raw: bytes, size: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from redis import Redis
 from sqlalchemy import func, insert, select
 
-from devicevault.messages import Artifact, CollectResult
+from devicevault.messages import Artifact, CollectResult, digest_of
 from devicevault.store import Store, open_store
 from devicevault.store.models import (
     Base,
@@ -25,7 +25,6 @@ from devicevault.store.models import (
     DeviceRevision,
     SealedOriginal,
 )
-from devicevault.stream import fingerprint
 from devicevault.stream.entry import encode
 from tests.bench.cost import cost_of
 from tests.bench.figures import Part, median
@@ -99,14 +98,7 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
 
 def _result(number: int, text: str) -> CollectResult:
     now = datetime.now(UTC)
-    artifact = Artifact(
-        size=len(text.encode()),
-        digest=fingerprint(text),
-        original_digest=f"plain:{fingerprint(text)}",
-        text=text,
-        original=ORIGINAL,
-        key_id="plain",
-    )
+    artifact = Artifact.of(text, original_digest=f"plain:{digest_of(text.encode())}", original=ORIGINAL, key_id="plain")
     return CollectResult(
         task_id=uuid.uuid4().hex,
         device_id=f"r{number}",

@@ -16,7 +16,6 @@ from devicevault.messages import Artifact, CollectRequest, CollectResult
 from devicevault.outputs.mirror.mirror import Mirror
 from devicevault.settings import MirrorSettings
 from devicevault.store import Store, open_store, write_results
-from devicevault.stream import fingerprint
 from tests.bench.commands import Took, took
 from tests.bench.farm import name_of
 from tests.bench.figures import Part
@@ -116,7 +115,7 @@ def _growth(vault: Installation, store: Store, path: Path, devices: int, days: i
 def _unchanged(request: CollectRequest, days: int) -> CollectResult:
     content = text_of(int(request.device[1:]), days, SIZE_KB)
     now = datetime.now(UTC)
-    artifact = Artifact(size=len(content.encode()), digest=fingerprint(content), text=content)
+    artifact = Artifact.of(content)
     known = ("task_id", "run_id", "task_identifier", "device_id", "device", "platform", "group")
     return CollectResult(
         **{name: getattr(request, name) for name in known},

@@ -9,9 +9,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert
 
 from devicevault.compression import compress
+from devicevault.messages import digest_of
 from devicevault.store import Store
 from devicevault.store.models import Base, CollectionRun, Device, DeviceBackupResult, DeviceConfig, DeviceRevision
-from devicevault.stream import fingerprint
 from tests.bench.farm import name_of
 from tests.bench.texts import running_config
 
@@ -89,7 +89,7 @@ def _device(number: int, days: int, devices: int) -> dict[str, Any]:
 def _config(number: int, text: bytes) -> dict[str, Any]:
     return {
         "id": number,
-        "digest": fingerprint(text.decode()),
+        "digest": digest_of(text),
         "size": len(text),
         "compressed": compress(text),
     }

@@ -17,10 +17,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import JSON, Boolean, DateTime, Engine, Integer, LargeBinary, MetaData, Table, Text, insert, select
 
 from devicevault.errors import ConfigurationError
+from devicevault.messages import digest_of
 from devicevault.store import open_store, reader, schema, write_results
 from devicevault.store.engine import connect
 from devicevault.store.upgrade import upgrade_store
-from devicevault.stream import fingerprint
 from tests.results import request, result
 
 pytestmark = pytest.mark.services
@@ -37,11 +37,11 @@ ROWS: dict[str, dict[str, Any]] = {
         "device_pk": 1,
         "device_name": "core-sw1",
         "status": "success",
-        "artifacts": [{"name": "running", "revision": 1, "digest": fingerprint(CONFIG)}],
+        "artifacts": [{"name": "running", "revision": 1, "digest": digest_of(CONFIG.encode())}],
         "log": [{"time": "2026-05-04T06:00:00Z", "severity": "info", "message": "Zürich \u2603"}],
     },
     "run_attachments": {"run_id": "run-1", "result_id": 1},
-    "device_configs": {"digest": fingerprint(CONFIG), "size": len(CONFIG)},
+    "device_configs": {"digest": digest_of(CONFIG.encode()), "size": len(CONFIG)},
     "device_revisions": {"device_pk": 1, "artifact": "running", "number": 1, "config_id": 1, "result_id": 1},
     "sealed_originals": {"revision_id": 1, "key_id": "plain"},
     "held_artifacts": {"device_pk": 1, "result_id": 1, "artifact": "running", "config_id": 1, "key_id": "plain"},

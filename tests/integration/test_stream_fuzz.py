@@ -16,10 +16,10 @@ from devicevault.daemons.consumer import Consumer
 from devicevault.daemons.rules import Rules
 from devicevault.daemons.service import Progress
 from devicevault.errors import MalformedMessage
-from devicevault.messages import CollectRequest, CollectResult
+from devicevault.messages import CollectRequest, CollectResult, digest_of
 from devicevault.settings import ConsumerSettings
 from devicevault.store import Store, open_store, reader
-from devicevault.stream import ResultReader, decode, encode, fingerprint, publish
+from devicevault.stream import ResultReader, decode, encode, publish
 from tests.consuming import WAITS
 from tests.results import artifact, request, result
 from tests.servers import wait_until
@@ -65,7 +65,7 @@ NASTY = st.sampled_from(
         b"\x28\xb5\x2f\xfd",
         # a frame that wants a window of 2 TB
         b"\x28\xb5\x2f\xfd\x00\xf8\x01\x00\x00",
-        b'[{"name": "a", "size": 0, "digest": "%s"}]' % fingerprint("").encode(),
+        b'[{"name": "a", "size": 0, "digest": "%s"}]' % digest_of(b"").encode(),
     ]
 )
 VALUES = NASTY | st.binary(max_size=50)

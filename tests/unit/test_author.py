@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
-from devicevault.collector.author import author_told
+from devicevault.collector.facts import Facts
+from devicevault.messages import CollectFacts
 from devicevault.platforms import Platforms
 
 PLATFORMS = Platforms.load()
+
+
+def told_by(platform: str, texts: Sequence[str], ask: Callable[[str], str]) -> CollectFacts:
+    """What the page finds of the author alone."""
+    facts = Facts(PLATFORMS.get(platform).model_copy(update={"facts": ()}), ask)
+    for text in texts:
+        facts.look_at(text)
+    return facts.told()
 
 
 def unasked(command: str) -> str:
@@ -42,8 +53,8 @@ def unasked(command: str) -> str:
     ],
 )
 def test_it_stands_in_the_configuration(platform: str, text: str, author: str, authored_at: str) -> None:
-    told = author_told(PLATFORMS.get(platform), ["first\n", "header\n" + text], unasked)
-    assert (told.get("author", ""), told.get("authored_at", "")) == (author, authored_at)
+    told = told_by(platform, ["first\n", "header\n" + text], unasked)
+    assert (told.author, told.authored_at) == (author, authored_at)
 
 
 @pytest.mark.parametrize(
@@ -65,12 +76,12 @@ def test_it_stands_in_the_configuration(platform: str, text: str, author: str, a
     ],
 )
 def test_or_in_the_answer_to_a_question(platform: str, answer: str, author: str, authored_at: str) -> None:
-    told = author_told(PLATFORMS.get(platform), ["config\n"], lambda _: answer)
-    assert (told.get("author", ""), told.get("authored_at", "")) == (author, authored_at)
+    told = told_by(platform, ["config\n"], lambda _: answer)
+    assert (told.author, told.authored_at) == (author, authored_at)
 
 
 def test_a_device_can_write_no_line_of_its_own_into_the_history() -> None:
     text = "! Last configuration change at x by " + "\x1b[31m" + "a" * 500 + "\n"
-    author = author_told(PLATFORMS.get("cisco_ios"), [text], unasked)["author"]
+    author = told_by("cisco_ios", [text], unasked).author
     assert len(author) == 100
     assert author.isprintable()
