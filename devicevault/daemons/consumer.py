@@ -22,7 +22,7 @@ from devicevault.daemons.intake import Intake, Told
 from devicevault.daemons.patience import Patience, Stopped
 from devicevault.daemons.reload import Reloader
 from devicevault.daemons.rules import Rules
-from devicevault.daemons.service import Progress, Watchdog, notify_stopping, run_daemon, stop_on_signals
+from devicevault.daemons.service import Progress, Watchdog, notify_stopping, run_daemon, settle, stop_on_signals
 from devicevault.daemons.status import LiveStatus
 from devicevault.messages import CollectResult
 from devicevault.names import CONSUMER_CLIENT
@@ -98,6 +98,7 @@ class Consumer:
                 self.status.doing = f"reading {self._reader.place} into {store.place}"
                 self.status.tell_ready()
                 logger.info("waiting for results in %s", self._reader.stream)
+                settle()
                 self._work(store)
         except Stopped:
             logger.warning("stopped while a service was away; what is not stored yet stays in the stream")

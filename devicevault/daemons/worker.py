@@ -25,7 +25,7 @@ from devicevault.celery_app import app
 from devicevault.collector.process import this_process
 from devicevault.daemons import broker_watch
 from devicevault.daemons.reload import Reloader
-from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon
+from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon, settle
 from devicevault.daemons.share import Share
 from devicevault.daemons.waiting import wait_for, wait_for_keys
 from devicevault.daemons.worker_report import WorkerReport
@@ -111,6 +111,7 @@ def work(settings: Settings, group: str, share: Share = Share()) -> None:  # noq
         report.status.tell_stopping()
 
     worker_shutting_down.connect(draining, weak=False)
+    settle()
     with Watchdog(_watch(progress, group, concurrency).is_alive), report, reloader:
         celery_worker.start()
     notify_stopping("stopped")
