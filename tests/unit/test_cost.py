@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,23 @@ from redis import Redis
 from sqlalchemy import event
 
 from devicevault import messages
+from devicevault.collector.access import Access
+from devicevault.collector.collect import CollectorContext, collect
+from devicevault.collector.normalise import normalise
 from devicevault.collector.redact import FILTER
 from devicevault.collector.scan import Scan, spans_lines
+from devicevault.collector.seal import Sealer
+from devicevault.collector.session import Reading
 from devicevault.confirmations import Confirmations
+from devicevault.credentials import CredentialStore
 from devicevault.demo.configurations import configuration_for
+from devicevault.messages import CollectFacts
 from devicevault.platforms import Platforms
 from devicevault.platforms.loader import platform_names
+from devicevault.platforms.page import ArtifactSource
+from devicevault.settings import Settings
 from devicevault.store import Store, open_run, open_store, queue_requests, schema, write_results
-from devicevault.stream import decode, encode, publish
+from devicevault.stream import decode, encode, entry, publish
 from tests.results import request, result
 
 BATCH = 40
@@ -77,9 +87,37 @@ def test_statements_of_a_batch_do_not_grow_with_its_results(
 
 def test_a_text_that_came_compressed_is_stored_as_it_came(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = encode(result(request("sw0", minutes=99), "success", f"{TEXT}! compressed\n"))
+    for module in (messages, entry):
+        monkeypatch.setattr(module, "compress", lambda *_: pytest.fail("it was compressed once more"))
     arrived = decode({name.encode(): value for name, value in fields.items()})
-    monkeypatch.setattr(messages, "compress", lambda *_: pytest.fail("it was compressed once more"))
+    assert arrived.artifacts[0].compressed == fields["device_config"]
     write_results(store, [arrived])
+
+
+def test_what_was_read_is_let_go_before_the_next_artifact_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device takes its time, and a hundred sessions wait at once."""
+    read: list[weakref.ref[Reading]] = []
+    held: list[int] = []
+
+    class Session:
+        def read(self, source: ArtifactSource) -> Reading:
+            held.append(sum(earlier() is not None for earlier in read))
+            reading = Reading(source, TEXT.encode(), normalise(page, TEXT), "whole")
+            read.append(weakref.ref(reading))
+            return reading
+
+        def facts(self) -> CollectFacts:
+            held.append(sum(earlier() is not None for earlier in read))
+            return CollectFacts()
+
+    page = Platforms.load().get("cisco_ios")
+    monkeypatch.setattr(Access, "session", lambda *_: nullcontext(Session()))
+    context = CollectorContext(Settings(), CredentialStore(tmp_path, {}), Platforms.load(), Sealer((), None))
+    collected = collect(request(), context)
+    assert [artifact.text for artifact in collected.artifacts] == [normalise(page, TEXT).text] * len(read)
+    assert held == [0] * (len(page.artifacts) + 1)
 
 
 def test_statements_of_a_dispatch_do_not_grow_with_its_devices(store: Store) -> None:
