@@ -18,6 +18,7 @@ import devicevault
 from devicevault.collector import noop
 from devicevault.collector.access import Access
 from devicevault.collector.artifact import Kept, artifact_of
+from devicevault.collector.at_work import AT_WORK
 from devicevault.collector.deadline import Limit
 from devicevault.collector.jump import JumpHosts
 from devicevault.collector.logins import Logins, NoLogins
@@ -241,7 +242,8 @@ class _Collection:
         return None if reading is None else self._packed(reading)
 
     def _packed(self, reading: Reading) -> Kept:
-        artifact = artifact_of(reading, self.context.sealer, self.ssh.max_artifact_mb)
+        with AT_WORK:
+            artifact = artifact_of(reading, self.context.sealer, self.ssh.max_artifact_mb)
         return Kept(artifact, reading.completeness, reading.source.binary)
 
     def _keep(self, kept: Sequence[Kept]) -> None:

@@ -34,6 +34,9 @@ class Client(paramiko.SSHClient):  # type: ignore[misc]  # paramiko is untyped
         self.target = target
         self.limit = limit
         self.host_key_seen = ""
+        # Here they stay empty, and paramiko's own would make a class at each look into them.
+        empty: dict[str, paramiko.PKey] = {}
+        self._system_host_keys = self._host_keys = empty
         self.set_missing_host_key_policy(_CheckHostKey())
 
     def set_missing_host_key_policy(self, policy: Any) -> None:

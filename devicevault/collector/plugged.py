@@ -13,6 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 import paramiko
 
+from devicevault.collector.at_work import AT_WORK
 from devicevault.collector.completeness import agree, judge
 from devicevault.collector.facts import Facts
 from devicevault.collector.normalise import normalise
@@ -150,9 +151,10 @@ class PluginSession:
             return Reading(source, fetched.content, normalise(self._page, ""), ""), fetched.proof
         text = decode(fetched.content).replace("\r\n", "\n")
         self._device.steps.answered(ask, text, took_s)
-        proof = judge(self._page.judging(source), text)
-        secrets = self._device.credential.typed
-        return Reading(source, fetched.content, normalise(self._page, text, secrets), proof), fetched.proof
+        with AT_WORK:
+            proof = judge(self._page.judging(source), text)
+            normalised = normalise(self._page, text, self._device.credential.typed)
+        return Reading(source, fetched.content, normalised, proof), fetched.proof
 
     def _guarded(self, call: Callable[[], R]) -> R:
         """What a plugin returns. Raises nothing but errors that an operator understands."""

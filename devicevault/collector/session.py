@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
+from devicevault.collector.at_work import AT_WORK
 from devicevault.collector.completeness import agree, count_in, counted, judge, lines_in, rejection
 from devicevault.collector.facts import Facts
 from devicevault.collector.keyboard import Keyboard
@@ -197,8 +198,9 @@ class Session:
         begins = complete.begins_with is None or complete.begins_with.match(without_preamble(platform, text))
         if rejection(platform, text) or (text and not begins):
             return None
-        proof = judge(platform, text, marked=True)
-        return Reading(source, original, self._normalised(text), proof, lines)
+        with AT_WORK:
+            proof = judge(platform, text, marked=True)
+            return Reading(source, original, self._normalised(text), proof, lines)
 
     def _read_counted(self, reading: Reading, command: str) -> Reading | None:
         """The artifact with as many lines as the device counts; None where the device does not count."""
@@ -223,9 +225,10 @@ class Session:
 
     def _read_once(self, source: ArtifactSource, command: str) -> Reading:
         original, lines = self._ask(command, source)
-        text = decode(original)
-        proof = judge(self._platform.judging(source), text)
-        return Reading(source, original, self._normalised(text), proof, lines)
+        with AT_WORK:
+            text = decode(original)
+            proof = judge(self._platform.judging(source), text)
+            return Reading(source, original, self._normalised(text), proof, lines)
 
     def _read_again(self, reading: Reading, command: str) -> Reading:
         for attempt in range(2, READINGS_MAX + 1):
@@ -250,7 +253,8 @@ class Session:
         took_s = time.monotonic() - started
         above = self._platform.session.above_prompt
         # Cleaned as Latin-1, so that the original keeps the device's own bytes whatever their encoding.
-        answer = clean(raw, echo=command, prompt=self._reader.prompt, above_prompt=above).encode("latin-1")
+        with AT_WORK:
+            answer = clean(raw, echo=command, prompt=self._reader.prompt, above_prompt=above).encode("latin-1")
         self._show(answer.decode("latin-1"))
         self._steps.answered(command, decode(answer), took_s)
         platform = self._platform.judging(source) if source else self._platform

@@ -7,6 +7,7 @@ what a terminal would do with each line and keeps the rest byte for byte, traili
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 #: Escape sequences without an effect on the text: colours, modes, titles, character sets.
@@ -18,6 +19,9 @@ _SILENT: Final = re.compile(
 #: this sign: what is received is Latin-1.
 _ANSWERED: Final = "\ue000"
 _ANSWERS: Final = re.compile(_ANSWERED + r"(\d+)" + _ANSWERED)
+
+#: An echo that is longer is none.
+_ECHO_LINES_MAX: Final = 6
 
 _MOVES: Final = re.compile(r"[\r\x08]|\x1b\[([0-9]*)([KD])|[^\r\x08\x1b]+|\x1b")
 _MORE: Final = re.compile(r"\s*(?:<?-+ ?\(?more\b[^\n]{0,40}-+>?|\(END\))\s*", re.IGNORECASE)
@@ -45,15 +49,35 @@ def clean(
     too.
     """
     text = decode(raw) if isinstance(raw, bytes) else raw
-    lines = _shown_lines(_SILENT.sub("", text) if _is_coloured(text) else text)
-    while lines and (not lines[-1].strip() or _is_prompt(lines[-1], prompt)):
-        lines.pop()
-    while above_prompt and lines and (not lines[-1].strip() or above_prompt.fullmatch(lines[-1].strip())):
-        lines.pop()
-    del lines[: _echoed(lines, "".join(echo.split()), prompt)]
-    while lines and not lines[0].strip():
-        del lines[0]
-    return "\n".join(lines) + "\n" if lines else ""
+    text = _shown(_SILENT.sub("", text) if _is_coloured(text) else text)
+    end = _end_without(text, len(text), lambda line: not line.strip() or _is_prompt(line, prompt))
+    if above_prompt:
+        end = _end_without(text, end, lambda line: not line.strip() or above_prompt.fullmatch(line.strip()) is not None)
+    first = text[: max(0, end)].split("\n", _ECHO_LINES_MAX)[:_ECHO_LINES_MAX]
+    start = sum(len(line) + 1 for line in first[: _echoed(first, "".join(echo.split()), prompt)])
+    start = _start_without_blank(text, start, end)
+    return text[start:end] + "\n" if start <= end else ""
+
+
+def _end_without(text: str, end: int, goes: Callable[[str], bool]) -> int:
+    """Where the text ends once the last lines that go are left out; -1 when none stays."""
+    while end >= 0:
+        start = text.rfind("\n", 0, end) + 1
+        if not goes(text[start:end]):
+            break
+        end = start - 1
+    return end
+
+
+def _start_without_blank(text: str, start: int, end: int) -> int:
+    """Where the first line begins that is not blank; behind ``end`` when there is none."""
+    while start <= end:
+        found = text.find("\n", start, end)
+        line_end = end if found < 0 else found
+        if text[start:line_end].strip():
+            break
+        start = line_end + 1
+    return start
 
 
 def last_line(text: str) -> str:
@@ -75,15 +99,14 @@ def _is_coloured(text: str) -> bool:
     return any(sign in text for sign in "\x1b\x00\x07")
 
 
-def _shown_lines(text: str) -> list[str]:
+def _shown(text: str) -> str:
     """The lines as they stand on a terminal, without the pager's remains.
 
     Most texts move no cursor and hold no pager's word: a look at the whole spares one at each line.
     """
     unmoved = text.replace("\r\n", "\n")
     if not any(sign in unmoved for sign in ("\r", "\x08", "\x1b", _ANSWERED)):
-        lines = unmoved.split("\n")
-        return _without_pager(lines) if _may_be_pager(unmoved) else lines
+        return _without_pager(unmoved.split("\n")) if _may_be_pager(unmoved) else unmoved
     return _without_pager([shown for line in text.split("\n") if (shown := _unasked(line)) is not None])
 
 
@@ -101,8 +124,8 @@ def _unasked(line: str) -> str | None:
     return kept if kept.strip() else None
 
 
-def _without_pager(lines: list[str]) -> list[str]:
-    return [line for line in lines if not (_may_be_pager(line) and _MORE.fullmatch(line))]
+def _without_pager(lines: list[str]) -> str:
+    return "\n".join(line for line in lines if not (_may_be_pager(line) and _MORE.fullmatch(line)))
 
 
 def _may_be_pager(text: str) -> bool:
@@ -117,9 +140,9 @@ def _is_prompt(line: str, prompt: re.Pattern[str] | str) -> bool:
 
 
 def _echoed(lines: list[str], echo: str, prompt: re.Pattern[str] | str) -> int:
-    """How many lines at the start are the command's echo; RouterOS redraws it behind the prompt once more."""
+    """How many of the first lines are the command's echo; RouterOS redraws it behind the prompt once more."""
     count = 0
-    for number, line in enumerate(lines[:6], start=1):
+    for number, line in enumerate(lines, start=1):
         squeezed = "".join(line.split())
         if not squeezed:
             continue
