@@ -12,7 +12,7 @@ from devicevault.collector.seal import Sealer
 from devicevault.collector.steps import Transcript
 from devicevault.credentials import CredentialStore
 from devicevault.demo.fleet import Fleet, SimulatedDevice
-from devicevault.messages import CollectRequest
+from devicevault.messages import CollectRequest, CollectResult
 from devicevault.platforms import Platforms
 from devicevault.settings import Settings, SshSettings
 
@@ -75,3 +75,9 @@ def request_for(fleet: Fleet, device: SimulatedDevice, **fields: Any) -> Collect
             **fields,
         }
     )
+
+
+def told(result: CollectResult) -> str:
+    """All that can be read in a result; the originals can't."""
+    known = result.model_dump_json(exclude={"artifacts": {"__all__": {"compressed", "original"}}})
+    return "\n".join([known, *(artifact.text for artifact in result.artifacts)])

@@ -18,7 +18,7 @@ from devicevault.demo.dialects import DIALECTS
 from devicevault.demo.fleet import Fleet, SimulatedDevice
 from devicevault.messages import CollectResult
 from devicevault.settings import QueueSettings
-from tests.collecting import CREDENTIALS, PLATFORMS, make_context, request_for
+from tests.collecting import CREDENTIALS, PLATFORMS, make_context, request_for, told
 
 
 def collected(device: SimulatedDevice, folder: Path, file: str = CREDENTIALS, /, **fields: Any) -> CollectResult:
@@ -123,7 +123,7 @@ def test_a_fault_of_our_own_ends_in_a_row_and_tells_no_secret(tmp_path: Path, ca
     assert (result.status, result.error) == ("failure", "internal")
     assert "RuntimeError" in result.error_message
     assert "steps.py" in caplog.text
-    assert "cAnArY" not in caplog.text + result.model_dump_json()
+    assert "cAnArY" not in caplog.text + told(result)
 
 
 def test_a_device_without_a_banner_is_unreachable_after_the_connect_timeout(tmp_path: Path) -> None:
@@ -282,8 +282,8 @@ def test_no_secret_of_a_credential_appears_in_result_log_or_transcript(
         result = collect(request_for(fleet, device), context)
     assert result.status == "success"
     assert f"banner motd {HIDDEN} {HIDDEN}" in result.device_config
-    told = caplog.text + "".join(seen) + result.model_dump_json(exclude={"artifacts": {"__all__": {"original"}}})
-    assert not [canary for canary in canaries if canary in told]
+    everything = caplog.text + "".join(seen) + told(result)
+    assert not [canary for canary in canaries if canary in everything]
     assert f"typed {HIDDEN}" in seen
     assert "typed show running-config" in seen
 

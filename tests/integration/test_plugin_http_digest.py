@@ -13,7 +13,7 @@ from devicevault.collector.collect import CollectorContext, collect
 from devicevault.messages import CollectResult, Status
 from devicevault.plugins.https import Https
 from tests.apis import Api, Request, api
-from tests.collecting import a_request, make_context
+from tests.collecting import a_request, make_context, told
 
 PASSWORD = "wOrD-cAnArY-1234"
 CREDENTIALS = f"""
@@ -52,10 +52,6 @@ def swos(request: Request) -> None:
 def backed_up(context: CollectorContext, server: Api, **fields: Any) -> CollectResult:
     given = {"address": "127.0.0.1", "credentials": ("switch",), "options": {"plain_http": True}, **fields}
     return collect(a_request(platform="mikrotik_swos", port=server.port, **given), context)
-
-
-def told(result: CollectResult) -> str:
-    return result.model_dump_json(exclude={"artifacts": {"__all__": {"original"}}})
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from devicevault.collector.collect import CollectorContext, collect
 from devicevault.messages import CollectResult, Status
 from devicevault.settings import JumpSettings
 from tests.apis import Api, Request, api
-from tests.collecting import a_request, make_context
+from tests.collecting import a_request, make_context, told
 from tests.openssh import openssh
 from tests.servers import wait_until
 
@@ -64,10 +64,6 @@ def backed_up(context: CollectorContext, server: Api, platform: str, **fields: A
     options = {"ca_file": server.ca_file, **fields.pop("options", {})}
     given = {"address": "127.0.0.1", "credentials": ("token",), "options": options, **fields}
     return collect(a_request(platform=platform, port=server.port, **given), context)
-
-
-def told(result: CollectResult) -> str:
-    return result.model_dump_json(exclude={"artifacts": {"__all__": {"original"}}})
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from devicevault.messages import CollectResult, Status
 from devicevault.plugins.netconf import Netconf
 from devicevault.plugins.netconf_framing import Messages
 from devicevault.plugins.netconf_reply import payload
-from tests.collecting import CREDENTIALS, a_request, make_context
+from tests.collecting import CREDENTIALS, a_request, make_context, told
 from tests.ssh_services import ssh_service
 
 HEAD = (
@@ -97,10 +97,6 @@ def fetched(router: Callable[[Any], Any], context: CollectorContext, **fields: A
     with ssh_service(process=router) as server:
         asked = {"address": "127.0.0.1", "port": server.port, "credentials": ("lab",), **fields}
         return collect(a_request(platform="juniper_netconf", **asked), context)
-
-
-def told(result: CollectResult) -> str:
-    return result.model_dump_json(exclude={"artifacts": {"__all__": {"original"}}})
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from devicevault.collector.collect import CollectorContext, collect
 from devicevault.messages import CollectResult, Status
 from devicevault.plugins.sophos import BATCH, Sophos
 from tests.apis import Api, Request, api
-from tests.collecting import a_request, make_context
+from tests.collecting import a_request, make_context, told
 
 PASSWORD = "w<&>D-cAnArY-1234"
 CREDENTIALS = f"""
@@ -67,10 +67,6 @@ def firewall(request: Request) -> None:
 def backed_up(context: CollectorContext, server: Api, **fields: Any) -> CollectResult:
     given = {"address": "127.0.0.1", "credentials": ("api",), "options": {"ca_file": server.ca_file}, **fields}
     return collect(a_request(platform="sophos_sfos", port=server.port, **given), context)
-
-
-def told(result: CollectResult) -> str:
-    return result.model_dump_json(exclude={"artifacts": {"__all__": {"original"}}})
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from devicevault.plugins.scp import Scp
 from devicevault.plugins.sftp import Sftp
 from devicevault.settings import Settings
 from devicevault.settings.schema import InventorySettings
-from tests.collecting import CREDENTIALS, PLATFORMS, a_request, make_context
+from tests.collecting import CREDENTIALS, PLATFORMS, a_request, make_context, told
 from tests.ssh_services import ssh_service
 
 DOCS = Path(__file__).parents[2] / "docs" / "plugins.md"
@@ -209,7 +209,7 @@ def test_a_plugin_that_fails_in_the_middle_is_named_and_its_words_are_not_told(i
         asked = {"address": "127.0.0.1", "port": server.port, "credentials": ("lab",)}
         result = collect(a_request(platform="own", **asked), context)
     assert "plugin 'own' failed with KeyError" in result.error_message
-    assert "cAnArY" not in result.model_dump_json()
+    assert "cAnArY" not in told(result)
 
 
 def test_files_are_named_by_the_last_part_of_their_path() -> None:
