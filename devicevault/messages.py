@@ -142,8 +142,8 @@ class Artifact(Message):
     original_digest: str = ""
     #: Whether the original holds secrets that are salted anew at each reading, which no digest can tell apart.
     is_salted: bool = False
-    #: The normalised text (volatile lines removed, secrets redacted) in UTF-8, compressed: so it travels and is stored,
-    #: and so it waits meanwhile, in a tenth of the memory.
+    #: The normalised text (volatile lines removed, secrets redacted) in UTF-8, compressed: so it is stored, and so it
+    #: waits until then, in a tenth of the memory.
     compressed: bytes = Field(repr=False)
     #: The original, compressed, then sealed by the worker; compressed only when ``key_id`` is ``plain``.
     original: bytes = Field(default=b"", repr=False)

@@ -28,9 +28,12 @@ def artifact_of(reading: Reading, sealer: Sealer, max_mb: float) -> Artifact:
         declared = source.media_type
         media_type = OCTETS if declared.startswith("text/") else declared
         return binary_artifact(sealer, source.name, reading.original, media_type)
+    text = reading.normalised.text
+    if len(text.encode()) > max_mb * 1e6:
+        raise ConfigurationTooLarge(f"{source.name} is larger than {max_mb:g} MB", "raise ssh.max_artifact_mb")
     original, key_id = sealer.seal(reading.original)
-    artifact = Artifact.of(
-        reading.normalised.text,
+    return Artifact.of(
+        text,
         name=source.name,
         media_type=source.media_type,
         original_digest=sealer.keyed_digest(reading.normalised.comparable, reading.normalised.basis),
@@ -38,6 +41,3 @@ def artifact_of(reading: Reading, sealer: Sealer, max_mb: float) -> Artifact:
         original=original,
         key_id=key_id,
     )
-    if artifact.size > max_mb * 1e6:
-        raise ConfigurationTooLarge(f"{source.name} is larger than {max_mb:g} MB", "raise ssh.max_artifact_mb")
-    return artifact

@@ -8,6 +8,20 @@ compression and digests leave to it.
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
-AT_WORK: Final = threading.BoundedSemaphore(2)
+#: Bytes; a text up to this size needs next to nothing, and waits for nobody.
+SHORT_BYTES: Final = 16 * 1024
+#: Bytes; what is larger takes seconds. Such texts wait for each other, and nobody else for them.
+LONG_BYTES: Final = 1024 * 1024
+
+_USUAL: Final = threading.BoundedSemaphore(2)
+_LONG: Final = threading.BoundedSemaphore(1)
+
+
+def at_work_on(size: int) -> AbstractContextManager[object]:
+    """A place at which a text of ``size`` bytes is worked on; entered, it is waited for."""
+    if size <= SHORT_BYTES:
+        return nullcontext()
+    return _USUAL if size <= LONG_BYTES else _LONG

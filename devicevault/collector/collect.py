@@ -18,7 +18,7 @@ import devicevault
 from devicevault.collector import noop
 from devicevault.collector.access import Access
 from devicevault.collector.artifact import Kept, artifact_of
-from devicevault.collector.at_work import AT_WORK
+from devicevault.collector.at_work import at_work_on
 from devicevault.collector.deadline import Limit
 from devicevault.collector.jump import JumpHosts
 from devicevault.collector.logins import Logins, NoLogins
@@ -242,7 +242,7 @@ class _Collection:
         return None if reading is None else self._packed(reading)
 
     def _packed(self, reading: Reading) -> Kept:
-        with AT_WORK:
+        with at_work_on(len(reading.original)):
             artifact = artifact_of(reading, self.context.sealer, self.ssh.max_artifact_mb)
         return Kept(artifact, reading.completeness, reading.source.binary)
 

@@ -52,4 +52,4 @@ def _told(source: AuthorSource | FactSource, text: str, small: str) -> dict[str,
     if isinstance(source, AuthorSource):
         return author_in(source, text, small)
     found = {name: search(pattern, text, small) for name in NAMES if (pattern := getattr(source, name))}
-    return {name: match[1].strip() for name, match in found.items() if match}
+    return {name: match[1].strip() for name, match in found.items() if match and match[1] is not None}

@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 
 import paramiko
 
-from devicevault.collector.at_work import AT_WORK
+from devicevault.collector.at_work import at_work_on
 from devicevault.collector.completeness import agree, judge
 from devicevault.collector.facts import Facts
 from devicevault.collector.normalise import normalise
@@ -151,7 +151,7 @@ class PluginSession:
             return Reading(source, fetched.content, normalise(self._page, ""), ""), fetched.proof
         text = decode(fetched.content).replace("\r\n", "\n")
         self._device.steps.answered(ask, text, took_s)
-        with AT_WORK:
+        with at_work_on(len(fetched.content)):
             proof = judge(self._page.judging(source), text)
             normalised = normalise(self._page, text, self._device.credential.typed)
         return Reading(source, fetched.content, normalised, proof), fetched.proof

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final
 
-from devicevault.collector.at_work import AT_WORK
+from devicevault.collector.at_work import at_work_on
 from devicevault.collector.completeness import agree, count_in, counted, judge, lines_in, rejection
 from devicevault.collector.facts import Facts
 from devicevault.collector.keyboard import Keyboard
@@ -198,7 +198,7 @@ class Session:
         begins = complete.begins_with is None or complete.begins_with.match(without_preamble(platform, text))
         if rejection(platform, text) or (text and not begins):
             return None
-        with AT_WORK:
+        with at_work_on(len(original)):
             proof = judge(platform, text, marked=True)
             return Reading(source, original, self._normalised(text), proof, lines)
 
@@ -225,7 +225,7 @@ class Session:
 
     def _read_once(self, source: ArtifactSource, command: str) -> Reading:
         original, lines = self._ask(command, source)
-        with AT_WORK:
+        with at_work_on(len(original)):
             text = decode(original)
             proof = judge(self._platform.judging(source), text)
             return Reading(source, original, self._normalised(text), proof, lines)
@@ -253,7 +253,7 @@ class Session:
         took_s = time.monotonic() - started
         above = self._platform.session.above_prompt
         # Cleaned as Latin-1, so that the original keeps the device's own bytes whatever their encoding.
-        with AT_WORK:
+        with at_work_on(len(raw)):
             answer = clean(raw, echo=command, prompt=self._reader.prompt, above_prompt=above).encode("latin-1")
         self._show(answer.decode("latin-1"))
         self._steps.answered(command, decode(answer), took_s)

@@ -98,7 +98,6 @@ class Consumer:
                 self.status.doing = f"reading {self._reader.place} into {store.place}"
                 self.status.tell_ready()
                 logger.info("waiting for results in %s", self._reader.stream)
-                settle()
                 self._work(store)
         except Stopped:
             logger.warning("stopped while a service was away; what is not stored yet stays in the stream")
@@ -203,6 +202,7 @@ def consume(settings: Settings) -> None:
         outputs,
         reloader,
     ):
+        settle()
         consumer.run()
     notify_stopping("stopped")
 

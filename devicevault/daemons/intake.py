@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +18,9 @@ from devicevault.stream.reader import TRIM_AT_ONCE
 
 logger = logging.getLogger(__name__)
 
+#: Texts in one transaction; what makes them more is one entry at most. Where all of them have changed, their lines are
+#: counted within seconds: other writers wait meanwhile, and so does the watchdog.
+TEXTS_AT_ONCE_BYTES: Final = 64 * 1024 * 1024
 #: Seconds between two looks at what the stream no longer needs: each asks Redis six questions.
 TRIM_S: Final = 0.5
 #: Is told of every commit, and raises nothing.
@@ -25,14 +28,16 @@ Told = Callable[[Sequence[CollectResult], WriteReport], None]
 
 
 @dataclass
-class _Sorted:
-    """What there is to do with the entries of a batch."""
+class _Portion:
+    """Entries that are dealt with together."""
 
     readable: list[tuple[Entry, CollectResult]] = field(default_factory=list)
     #: With the reason.
     unreadable: list[tuple[Entry, str]] = field(default_factory=list)
     #: Deleted before they were read.
     gone: list[Entry] = field(default_factory=list)
+    #: Bytes of the texts.
+    size: int = 0
 
 
 class Intake:
@@ -53,10 +58,7 @@ class Intake:
 
         False when Redis had no room for a dead letter: its entry is left pending, and the others go on.
         """
-        batch = self._sorted(entries)
-        stored, unfit = self._write(store, batch.readable)
-        self._patience.insist(lambda: self._reader.acknowledge([*batch.gone, *stored]))
-        is_done = [self.set_aside(store, entry, reason) for entry, reason in [*batch.unreadable, *unfit]]
+        is_done = [self._take_some(store, some) for some in self._portions(entries)]
         self.tidy(TRIM_S)
         self.last_at = time.strftime("%H:%M:%S")
         return all(is_done)
@@ -69,20 +71,33 @@ class Intake:
             pass
         self._trimmed_at = time.monotonic()
 
-    def _sorted(self, entries: Sequence[Entry]) -> _Sorted:
-        batch = _Sorted()
+    def _portions(self, entries: Sequence[Entry]) -> Iterator[_Portion]:
+        """The entries decoded, all of them unless their texts would keep one transaction for long."""
+        portion = _Portion()
         for entry in entries:
             if not entry.fields:
                 logger.warning(
                     "entry %s was deleted from the stream before it was stored; its result is lost", entry.id
                 )
-                batch.gone.append(entry)
+                portion.gone.append(entry)
                 continue
             try:
-                batch.readable.append((entry, self._decoded(entry)))
+                result = self._decoded(entry)
             except MalformedMessage as error:
-                batch.unreadable.append((entry, str(error)))
-        return batch
+                portion.unreadable.append((entry, str(error)))
+                continue
+            portion.readable.append((entry, result))
+            portion.size += sum(artifact.size for artifact in result.artifacts)
+            if portion.size >= TEXTS_AT_ONCE_BYTES:
+                yield portion
+                portion = _Portion()
+        yield portion
+
+    def _take_some(self, store: Store, some: _Portion) -> bool:
+        stored, unfit = self._write(store, some.readable)
+        self._patience.insist(lambda: self._reader.acknowledge([*some.gone, *stored]))
+        is_done = [self.set_aside(store, entry, reason) for entry, reason in [*some.unreadable, *unfit]]
+        return all(is_done)
 
     def set_aside(self, store: Store, entry: Entry, reason: str) -> bool:
         """Make the entry a dead letter, and end its row so that nobody waits for it.

@@ -129,7 +129,7 @@ def _artifacts(fields: Fields, max_bytes: int) -> list[dict[str, Any]]:
 
 
 def _compressed(fields: Fields, index: int, metadata: Mapping[str, Any], size: int) -> bytes:
-    """An artifact's text, compressed as it came, once it is proven to be the one its metadata tells of."""
+    """An artifact's text, compressed, once it is proven to be the one its metadata tells of."""
     name = _text_field(index)
     came = fields.get(name.encode())
     if came is None:

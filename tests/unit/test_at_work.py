@@ -1,24 +1,25 @@
-"""Sessions that have read their texts at the same moment have them worked on two at a time."""
+"""Sessions that have read their texts at the same moment have them worked on a few at a time."""
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devicevault.collector import at_work, session
 from devicevault.collector import collect as collecting
-from devicevault.collector import session
 from devicevault.collector.artifact import artifact_of
-from devicevault.collector.at_work import AT_WORK
+from devicevault.collector.at_work import LONG_BYTES, at_work_on
 from devicevault.collector.collect import CollectorContext, collect
 from devicevault.collector.seal import Sealer
 from devicevault.credentials import CredentialStore
 from devicevault.errors import OutputTruncated
 from devicevault.platforms import Platforms
 from devicevault.settings import Settings
-from tests.results import request
+from tests.results import request as a_request
 from tests.unit.test_page_language import page, read, recording
 
 SESSIONS = 6
@@ -51,25 +52,41 @@ def all_at_once(work: Any) -> None:
         list(pool.map(lambda _: work(), range(SESSIONS)))
 
 
+@pytest.fixture(params=[(0, 10**6, 2), (0, 0, 1)], ids=["usual", "long"])
+def places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Every text here is of the usual size, or a long one; how many are worked on at once."""
+    short, longest, places = request.param
+    monkeypatch.setattr(at_work, "SHORT_BYTES", short)
+    monkeypatch.setattr(at_work, "LONG_BYTES", longest)
+    return int(places)
+
+
 @pytest.mark.parametrize("name", ["clean", "normalise"])
-def test_texts_are_cleaned_and_redacted_two_at_a_time(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_so_many_texts_are_cleaned_and_redacted_at_once(
+    monkeypatch: pytest.MonkeyPatch, name: str, places: int
+) -> None:
     watched = Watched(getattr(session, name))
     monkeypatch.setattr(session, name, watched)
     all_at_once(lambda: read(page(), recording()))
-    assert watched.most == 2
+    assert watched.most == places
 
 
-def test_artifacts_are_sealed_two_at_a_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_so_many_artifacts_are_sealed_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, places: int) -> None:
     watched = Watched(artifact_of)
     monkeypatch.setattr(collecting, "artifact_of", watched)
     context = CollectorContext(Settings(), CredentialStore(tmp_path, {}), Platforms.load(), Sealer((), None))
-    all_at_once(lambda: collect(request(platform="noop"), context))
-    assert watched.most == 2
+    all_at_once(lambda: collect(a_request(platform="noop"), context))
+    assert watched.most == places
 
 
-def test_what_goes_wrong_with_a_text_keeps_nobody_else_from_work() -> None:
-    for _ in range(3):
-        with pytest.raises(OutputTruncated):
-            read(page(), recording(answers={"show config": "version 1\n"}))
-    assert [AT_WORK.acquire(timeout=1) for _ in range(2)] == [True, True]
-    AT_WORK.release(2)
+def test_short_texts_wait_for_nobody() -> None:
+    with at_work_on(LONG_BYTES + 1), at_work_on(LONG_BYTES), at_work_on(LONG_BYTES):
+        assert read(page(), recording()).startswith("version 1\n")
+
+
+def test_what_goes_wrong_with_a_text_leaves_its_place_to_others(places: int) -> None:
+    with pytest.raises(OutputTruncated):
+        read(page(), recording(answers={"show config": "version 1\n"}))
+    place: Any = at_work_on(1)
+    assert [place.acquire(blocking=False) for _ in range(places)] == [True] * places
+    place.release(places)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,13 +29,15 @@ from devicevault.collector.seal import Sealer
 from devicevault.collector.session import Reading
 from devicevault.confirmations import Confirmations
 from devicevault.credentials import CredentialStore
+from devicevault.daemons import intake
+from devicevault.daemons.rules import Rules
 from devicevault.demo.configurations import configuration_for
-from devicevault.messages import CollectFacts
+from devicevault.messages import CollectFacts, CollectResult
 from devicevault.platforms import Platforms
 from devicevault.platforms.loader import platform_names
 from devicevault.platforms.page import ArtifactSource
-from devicevault.settings import Settings
-from devicevault.store import Store, open_run, open_store, queue_requests, schema, write_results
+from devicevault.settings import Settings, VaultSettings
+from devicevault.store import Store, WriteReport, open_run, open_store, queue_requests, schema, write_results
 from devicevault.stream import decode, encode, entry, publish
 from tests.results import request, result
 
@@ -92,6 +95,26 @@ def test_a_text_that_came_compressed_is_stored_as_it_came(store: Store, monkeypa
     arrived = decode({name.encode(): value for name, value in fields.items()})
     assert arrived.artifacts[0].compressed == fields["device_config"]
     write_results(store, [arrived])
+
+
+def test_so_many_bytes_of_texts_are_written_in_one_transaction(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are once decompressed: what makes the lines of all changed texts be counted must end in time."""
+    monkeypatch.setattr(intake, "TEXTS_AT_ONCE_BYTES", 2 * len(TEXT))
+    written: list[int] = []
+
+    def write(_store: Store, results: Sequence[CollectResult], **_: Any) -> WriteReport:
+        written.append(len(results))
+        return WriteReport()
+
+    monkeypatch.setattr(intake, "write_results", write)
+    reader: Any = SimpleNamespace(acknowledge=lambda _: None, trim=lambda: 0, memory_runs_low=False)
+    patience: Any = SimpleNamespace(insist=lambda call: call())
+    rules = Rules.from_settings(Settings(vault=VaultSettings(originals="plain")))
+    taking = intake.Intake(reader, rules, patience, lambda *_: None)
+    fields = [encode(result(request(f"sw{n}"), "success", TEXT)) for n in range(5)]
+    raw = [{name.encode(): value for name, value in each.items()} for each in fields]
+    assert taking.take(store, [entry.Entry(f"{n}-0", each) for n, each in enumerate(raw)])
+    assert written == [2, 2, 1]
 
 
 def test_what_was_read_is_let_go_before_the_next_artifact_is_asked_for(
