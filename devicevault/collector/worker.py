@@ -30,6 +30,7 @@ from devicevault.platforms import Platforms
 from devicevault.settings import Settings
 from devicevault.settings.schema import publish_allowance_s
 from devicevault.stream import connect_redis, publish
+from devicevault.stream.connection import READ_LITTLE_BYTES
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ class Worker:
     @classmethod
     def from_settings(cls, settings: Settings) -> Worker:
         """Raises :class:`ConfigurationError` with whatever is wrong with credentials, platforms or vault keys."""
-        redis = connect_redis(settings.redis_url)
+        # A connection for each session, and no long answer on any.
+        redis = connect_redis(settings.redis_url, read_bytes=READ_LITTLE_BYTES)
         context = CollectorContext(settings, **_read(settings, redis), pace=Pace(redis))
         activity = Activity()
         holds = Holds(redis, settings, activity)

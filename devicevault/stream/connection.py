@@ -20,12 +20,16 @@ from devicevault.stream.sentinel import connect_by_sentinel, sentinels_of
 ANSWER_TIMEOUT_S: Final = 10
 CONNECT_TIMEOUT_S: Final = 5
 RETRIES: Final = 2
+#: Memory of each connection for reading answers: one that reads results, and one that is told whether it went well.
+READ_BYTES: Final = 64 * 1024
+READ_LITTLE_BYTES: Final = 4 * 1024
 
 
-def connect_redis(url: str, client_name: str = "devicevault") -> Redis:
+def connect_redis(url: str, client_name: str = "devicevault", *, read_bytes: int = READ_BYTES) -> Redis:
     """A client for ``url`` that connects when first used, known to Redis' ``CLIENT LIST`` by ``client_name``.
 
-    Every connection of ours to Redis is made here, save the broker's own.
+    Every connection of ours to Redis is made here, save the broker's own. Each reads ``read_bytes`` at a time, and
+    keeps as much memory for it.
 
     Raises :class:`~devicevault.errors.ConfigurationError` for a URL it can't read.
     """
@@ -39,6 +43,7 @@ def connect_redis(url: str, client_name: str = "devicevault") -> Redis:
             # Few and quick: whoever calls waits and tries again by itself, and tells that it does.
             retry=Retry(ExponentialBackoff(cap=1, base=0.05), RETRIES),
             client_name=client_name,
+            socket_read_size=read_bytes,
         )
     except (ValueError, TypeError):
         raise ConfigurationError(

@@ -27,6 +27,7 @@ from devicevault.collector.redact import FILTER
 from devicevault.collector.scan import Scan, spans_lines
 from devicevault.collector.seal import Sealer
 from devicevault.collector.session import Reading
+from devicevault.collector.worker import Worker
 from devicevault.confirmations import Confirmations
 from devicevault.credentials import CredentialStore
 from devicevault.daemons import intake
@@ -115,6 +116,16 @@ def test_so_many_bytes_of_texts_are_written_in_one_transaction(store: Store, mon
     raw = [{name.encode(): value for name, value in each.items()} for each in fields]
     assert taking.take(store, [entry.Entry(f"{n}-0", each) for n, each in enumerate(raw)])
     assert written == [2, 2, 1]
+
+
+def test_a_workers_connection_to_redis_keeps_little_memory(tmp_path: Path) -> None:
+    """Each session has one, and redis-py fills as much as it may ever read at once."""
+    credentials = tmp_path / "credentials.toml"
+    credentials.write_text("")
+    credentials.chmod(0o600)
+    worker = Worker.from_settings(Settings(vault=VaultSettings(originals="plain"), credentials_file=credentials))
+    connection: Any = worker.redis.connection_pool.make_connection()
+    assert len(connection._parser._buffer) <= 4096
 
 
 def test_what_was_read_is_let_go_before_the_next_artifact_is_asked_for(
