@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-#: Characters of a longer text, which is no such line.
-MAX_CHARACTERS: Final = 1000
+_MAX_CHARACTERS: Final = 1000
+#: Bytes in UTF-8; a text of more is no such line, and need not be decompressed to know it.
+MAX_BYTES: Final = 4 * _MAX_CHARACTERS
 _LINE: Final = re.compile(r".+: (?P<bytes>\d{1,15}) bytes, [a-z0-9-]+:[0-9a-f:]+\n")
 
 
@@ -17,5 +18,5 @@ def described(name: str, size: int, digest: str) -> str:
 
 def described_bytes(text: str) -> int | None:
     """How many bytes the file has that this text describes; ``None`` for the text of a configuration."""
-    line = _LINE.fullmatch(text) if len(text) <= MAX_CHARACTERS else None
+    line = _LINE.fullmatch(text) if len(text) <= _MAX_CHARACTERS else None
     return int(line["bytes"]) if line else None

@@ -12,7 +12,7 @@ from devicevault.messages import Artifact
 
 
 @dataclass(frozen=True)
-class Kept:
+class Packed:
     """What stays of a reading: compressed and sealed, a tenth of it."""
 
     artifact: Artifact

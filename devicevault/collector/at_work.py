@@ -21,7 +21,7 @@ _LONG: Final = threading.BoundedSemaphore(1)
 
 
 def at_work_on(size: int) -> AbstractContextManager[object]:
-    """A place at which a text of ``size`` bytes is worked on; entered, it is waited for."""
+    """The place at which a text of ``size`` bytes is worked on: a context, entered once there is room."""
     if size <= SHORT_BYTES:
         return nullcontext()
     return _USUAL if size <= LONG_BYTES else _LONG

@@ -17,7 +17,7 @@ from typing import Final
 import devicevault
 from devicevault.collector import noop
 from devicevault.collector.access import Access
-from devicevault.collector.artifact import Kept, artifact_of
+from devicevault.collector.artifact import Packed, artifact_of
 from devicevault.collector.at_work import at_work_on
 from devicevault.collector.deadline import Limit
 from devicevault.collector.jump import JumpHosts
@@ -217,7 +217,7 @@ class _Collection:
             access.plugged(platform, plugin, limit) if plugin else access.session(platform, limit)
         )
         with opened as session:
-            self._keep([kept for source in platform.artifacts if (kept := self._kept(session, source))])
+            self._keep([packed for source in platform.artifacts if (packed := self._read_packed(session, source))])
             try:
                 self.found.facts = session.facts()
             except CollectionError as error:
@@ -236,17 +236,17 @@ class _Collection:
             tell(f"{source.name} is left out: {error.problem}")
             return None
 
-    def _kept(self, session: Readable, source: ArtifactSource) -> Kept | None:
-        """What is kept of an artifact while the others are waited for; None where the page can do without it."""
+    def _read_packed(self, session: Readable, source: ArtifactSource) -> Packed | None:
+        """Packs the artifact before the next is waited for; None where the page can do without it."""
         reading = self._read(session, source)
         return None if reading is None else self._packed(reading)
 
-    def _packed(self, reading: Reading) -> Kept:
+    def _packed(self, reading: Reading) -> Packed:
         with at_work_on(len(reading.original)):
             artifact = artifact_of(reading, self.context.sealer, self.ssh.max_artifact_mb)
-        return Kept(artifact, reading.completeness, reading.source.binary)
+        return Packed(artifact, reading.completeness, reading.source.binary)
 
-    def _keep(self, kept: Sequence[Kept]) -> None:
-        self.found.completeness = "; ".join(dict.fromkeys(each.completeness for each in kept))
-        self.found.artifacts = tuple(each.artifact for each in kept)
-        self.found.is_binary = kept[0].is_binary
+    def _keep(self, packed: Sequence[Packed]) -> None:
+        self.found.completeness = "; ".join(dict.fromkeys(each.completeness for each in packed))
+        self.found.artifacts = tuple(each.artifact for each in packed)
+        self.found.is_binary = packed[0].is_binary

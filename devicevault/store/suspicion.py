@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from devicevault.described import MAX_CHARACTERS, described_bytes
+from devicevault.described import MAX_BYTES, described_bytes
 from devicevault.messages import Artifact, CollectResult, LogLine, Status
 from devicevault.store.batch import Batch
 from devicevault.store.devices import note_newest, pin_host_key
@@ -40,7 +40,8 @@ def suspicion(batch: Batch, device: KnownDevice, result: CollectResult, suspect_
         if latest is None or is_same_original(latest, artifact):
             continue
         last_good, size = latest.size, artifact.size
-        if (file_bytes := _file_bytes(artifact)) is not None:
+        file_bytes = described_bytes(artifact.text) if artifact.size <= MAX_BYTES else None
+        if file_bytes is not None:
             last_good, size = described_bytes(batch.texts.text(latest.digest)) or 0, file_bytes
         if size < last_good * (1 - suspect_shrink):
             share = 100 * (last_good - size) // last_good
@@ -49,11 +50,6 @@ def suspicion(batch: Batch, device: KnownDevice, result: CollectResult, suspect_
                 f"`devicevault diff {result.device} --suspect`, and if it is right: devicevault accept {result.device}"
             )
     return ""
-
-
-def _file_bytes(artifact: Artifact) -> int | None:
-    # A text of more bytes than that line can have need not be made.
-    return described_bytes(artifact.text) if artifact.size <= 4 * MAX_CHARACTERS else None
 
 
 def hold(batch: Batch, device: KnownDevice, row: KnownRow, result: CollectResult) -> None:

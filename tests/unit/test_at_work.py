@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,18 @@ from tests.results import request as a_request
 from tests.unit.test_page_language import page, read, recording
 
 SESSIONS = 6
-#: Seconds that each text would be worked on; with all at once, each would meet the others.
-WORK_S = 0.05
+#: Seconds in which as many must have come as there are places, and in which one too many would come.
+ALL_THERE_S = 30.0
+TOO_MANY_S = 0.05
 
 
 class Watched:
-    """A function, and how many were in it at once."""
+    """A function, and how many were in it at once: each waits until there are as many as there are places."""
 
-    def __init__(self, function: Any) -> None:
+    def __init__(self, function: Any, places: int) -> None:
         self._function = function
+        self._places = places
+        self._all_there = threading.Event()
         self._lock = threading.Lock()
         self._now = self.most = 0
 
@@ -39,7 +43,10 @@ class Watched:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
-        threading.Event().wait(WORK_S)
+            if self._now == self._places:
+                self._all_there.set()
+        assert self._all_there.wait(ALL_THERE_S), f"only {self.most} at once"
+        time.sleep(TOO_MANY_S)
         try:
             return self._function(*values, **named)
         finally:
@@ -65,14 +72,14 @@ def places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
 def test_so_many_texts_are_cleaned_and_redacted_at_once(
     monkeypatch: pytest.MonkeyPatch, name: str, places: int
 ) -> None:
-    watched = Watched(getattr(session, name))
+    watched = Watched(getattr(session, name), places)
     monkeypatch.setattr(session, name, watched)
     all_at_once(lambda: read(page(), recording()))
     assert watched.most == places
 
 
 def test_so_many_artifacts_are_sealed_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, places: int) -> None:
-    watched = Watched(artifact_of)
+    watched = Watched(artifact_of, places)
     monkeypatch.setattr(collecting, "artifact_of", watched)
     context = CollectorContext(Settings(), CredentialStore(tmp_path, {}), Platforms.load(), Sealer((), None))
     all_at_once(lambda: collect(a_request(platform="noop"), context))
