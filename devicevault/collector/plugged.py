@@ -16,13 +16,13 @@ import paramiko
 from devicevault.collector.at_work import at_work_on
 from devicevault.collector.completeness import agree, judge
 from devicevault.collector.facts import Facts
+from devicevault.collector.first_known import first_known
 from devicevault.collector.normalise import normalise
 from devicevault.collector.reached import ReachedDevice
 from devicevault.collector.session import Reading
 from devicevault.collector.text import decode
 from devicevault.errors import (
     CollectionError,
-    CommandRefused,
     CommandRejected,
     DeviceUnreachable,
     DeviceVaultError,
@@ -114,15 +114,7 @@ class PluginSession:
             return ""
 
     def _reading(self, source: ArtifactSource) -> Reading:
-        *others, last = source.ask or ("",)
-        for ask in others:
-            try:
-                return self._whole(source, ask)
-            except CommandRefused:
-                raise
-            except CommandRejected as error:
-                self._device.note(f"{error.problem}; trying the next")
-        return self._whole(source, last)
+        return first_known(source.ask or ("",), lambda ask: self._whole(source, ask), self._device.note)
 
     def _whole(self, source: ArtifactSource, ask: str) -> Reading:
         started = time.monotonic()

@@ -11,6 +11,7 @@ from typing import Final
 from devicevault.collector.at_work import at_work_on
 from devicevault.collector.completeness import agree, count_in, counted, judge, lines_in, rejection
 from devicevault.collector.facts import Facts
+from devicevault.collector.first_known import first_known
 from devicevault.collector.keyboard import Keyboard
 from devicevault.collector.line import Line
 from devicevault.collector.normalise import Normalised, normalise, without_preamble
@@ -20,8 +21,6 @@ from devicevault.collector.text import clean, decode
 from devicevault.credentials import Credential
 from devicevault.errors import (
     AuthenticationFailed,
-    CommandRefused,
-    CommandRejected,
     CredentialUnusable,
     OutputTruncated,
 )
@@ -112,7 +111,7 @@ class Session:
 
     def read(self, source: ArtifactSource) -> Reading:
         """The artifact, by the first of its commands the device knows. Raises a :class:`CollectionError`."""
-        reading = self._read_first_known(source)
+        reading = first_known(source.commands, lambda command: self._read_whole(source, command), self._steps.info)
         self._facts.look_at(decode(reading.original))
         return reading
 
@@ -154,16 +153,6 @@ class Session:
             )
         self._steps.info("Entered privileged mode")
         self._steps.at_prompt(shown, self._reader.prompt)
-
-    def _read_first_known(self, source: ArtifactSource) -> Reading:
-        for command in source.commands[:-1]:
-            try:
-                return self._read_whole(source, command)
-            except CommandRefused:
-                raise
-            except CommandRejected as error:
-                self._steps.info(f"{command!r}: {error.problem}; trying the next command")
-        return self._read_whole(source, source.commands[-1])
 
     def _read_whole(self, source: ArtifactSource, command: str) -> Reading:
         started = time.monotonic()
