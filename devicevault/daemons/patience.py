@@ -49,6 +49,7 @@ class Patience:
                     told = self.trouble = str(error)
                     logger.warning("%s; trying again", told)
                     notify_status(f"waiting: {told}")
+                self._progress.made(next_in_s=pause_s)
                 if self._stop.wait(pause_s):
                     raise Stopped from None
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)

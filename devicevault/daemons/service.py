@@ -92,14 +92,17 @@ class Progress:
     def __init__(self) -> None:
         self._last = time.monotonic()
 
-    def made(self) -> None:
-        """The loop turned: it read, wrote, or waited for no longer than it meant to."""
-        self._last = time.monotonic()
+    def made(self, *, next_in_s: float = 0.0) -> None:
+        """The loop turned: it read, wrote, or waited for no longer than it meant to.
+
+        Where it waits on purpose now, for ``next_in_s`` seconds, there is nothing to make before they are over.
+        """
+        self._last = time.monotonic() + next_in_s
 
     @property
     def age_s(self) -> float:
         """Seconds since the last progress."""
-        return time.monotonic() - self._last
+        return max(0.0, time.monotonic() - self._last)
 
 
 class Watchdog:

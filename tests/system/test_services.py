@@ -84,7 +84,7 @@ def test_a_long_outage_of_broker_and_redis_trips_no_watchdog(started: Machine) -
     """Three times the watchdog's interval, which is 10 s here and 120 s in the units."""
     for unit in vault.DAEMONS:
         drop_in = started.path(f"/etc/systemd/system/{unit}.service.d/watchdog.conf")
-        drop_in.parent.mkdir()
+        drop_in.parent.mkdir(exist_ok=True)
         drop_in.write_text("[Service]\nWatchdogSec=10\n")
     started.run("systemctl", "daemon-reload")
     started.run("systemctl", "restart", *vault.DAEMONS)
@@ -103,7 +103,7 @@ def test_a_long_outage_of_broker_and_redis_trips_no_watchdog(started: Machine) -
 def test_a_scheduled_backup_waits_for_a_broker_that_is_away(started: Machine) -> None:
     unit = f"devicevault-collect@{vault.GROUP}"
     drop_in = started.path(f"/etc/systemd/system/{unit}.service.d/soon.conf")
-    drop_in.parent.mkdir()
+    drop_in.parent.mkdir(exist_ok=True)
     drop_in.write_text("[Service]\nRestartSec=1\n")
     started.run("systemctl", "daemon-reload")
     before = len(vault.history(started, FAST)["results"])
