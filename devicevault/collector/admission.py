@@ -81,13 +81,6 @@ class Admission:
         with unavailable(self._redis):
             self._redis.delete(names.BEGUN_PREFIX + task_id)
 
-    def done(self, task_id: str, *, keep_s: float) -> None:
-        """The task's result is in the stream; other messages of it, for ``keep_s`` seconds, ask for nothing."""
-        with unavailable(self._redis), self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.set(names.DONE_PREFIX + task_id, 1, px=max(1, int(keep_s * 1000)))
-            pipeline.delete(names.BEGUN_PREFIX + task_id)
-            pipeline.execute()
-
     @contextmanager
     def turn(self, standing: Standing, stopping: threading.Event, longest_s: float) -> Iterator[None]:
         """A suspect's block waits for another suspect's to end, ``longest_s`` at most; an innocent's runs at once.

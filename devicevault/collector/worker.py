@@ -91,15 +91,15 @@ class Worker:
         longest_s = publish_allowance_s(min(request.deadline_s, self.context.settings.acknowledgement_limit_s))
         with self.admission.turn(standing, self.context.stopping, longest_s), ExitStack() as until_told:
             result = self._result(request, standing, until_told)
-            self.publish(result)
-            self._note_done(result, request)
+            self.publish(result, self._done_s(result, request))
         self.activity.published(result.status)
         _log(result)
         return result
 
-    def publish(self, result: CollectResult) -> None:
+    def publish(self, result: CollectResult, done_s: float = 0.0) -> None:
         """Puts a result into the stream, however long Redis is away. Raises :class:`CollectionInterrupted`."""
-        self.patience.insist(lambda: publish(self.redis, self.context.settings.results_stream, result))
+        stream = self.context.settings.results_stream
+        self.patience.insist(lambda: publish(self.redis, stream, result, done_s=done_s))
 
     def _result(self, request: CollectRequest, standing: Standing, until_told: ExitStack) -> CollectResult:
         if self.context.stopping.is_set():
@@ -153,18 +153,14 @@ class Worker:
                 self.admission.end(request.task_id)
             raise
 
-    def _note_done(self, result: CollectResult, request: CollectRequest) -> None:
-        """Tells other messages of this task; of one that was asked for again, only the first may have expired."""
+    def _done_s(self, result: CollectResult, request: CollectRequest) -> float:
+        """How long other messages of the task may come; of one that was asked for again, the first alone may expire."""
         if result.status in (Status.EXPIRED, Status.SKIPPED):
-            return
-        keep_s = 2.0 * self.context.settings.acknowledgement_limit_s
+            return 0.0
+        done_s = 2.0 * self.context.settings.acknowledgement_limit_s
         if request.expires_at is not None:
-            keep_s += max(0.0, (request.expires_at - datetime.now(UTC)).total_seconds())
-        try:
-            self.patience.insist(lambda: self.admission.done(request.task_id, keep_s=keep_s))
-        except CollectionInterrupted as error:
-            # The result is in the stream, and its row is unique: a second session would be a pity, not a fault.
-            logger.warning("%s: other messages of the task do not learn that it is done: %s", request.device, error)
+            done_s += max(0.0, (request.expires_at - datetime.now(UTC)).total_seconds())
+        return done_s
 
     def stop(self, drain_s: float) -> None:
         """Lets running sessions finish for ``drain_s`` seconds, then ends them; their tasks go back to the queue."""

@@ -96,6 +96,9 @@ def farm(folder: Path, *, size_kb: float = 100, processes: int = 2) -> Iterator[
 
 
 class _Login(asyncssh.SSHServer):
+    def __init__(self, farm: _Serving) -> None:
+        self._farm = farm
+
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self._connection = conn
 
@@ -106,6 +109,9 @@ class _Login(asyncssh.SSHServer):
 
     def validate_password(self, username: str, password: str) -> bool:
         return (username, password) == (USERNAME, PASSWORD)
+
+    def session_requested(self) -> _Router:
+        return _Router(_number_of(self._connection.get_extra_info("sockname")[0]), self._farm)
 
 
 class _Router(asyncssh.SSHServerSession[bytes]):
@@ -179,28 +185,15 @@ class _Serving:
 
     async def serve(self, port: int) -> None:
         listener = socket.create_server(("", port), backlog=BACKLOG, reuse_port=True)
-        listener.setblocking(False)
-        key = asyncssh.read_private_key(self._folder / "host_key")
-        loop = asyncio.get_running_loop()
-        serving = set()
-        while True:
-            connection, _ = await loop.sock_accept(listener)
-            task = asyncio.create_task(self._connected(connection, key))
-            serving.add(task)
-            task.add_done_callback(serving.discard)
-
-    async def _connected(self, connection: socket.socket, key: asyncssh.SSHKey) -> None:
-        number = _number_of(connection.getsockname()[0])
-
-        class Login(_Login):
-            def session_requested(login) -> _Router:  # noqa: N805 - `self` is the process
-                return _Router(number, self)
-
-        with contextlib.suppress(OSError, asyncssh.Error):
-            served = await asyncssh.run_server(
-                connection, server_factory=Login, server_host_keys=[key], encoding=None, line_editor=False
-            )
-            await served.wait_closed()
+        # One for all connections: to make its options takes longer than a login.
+        served = await asyncssh.listen(
+            sock=listener,
+            server_factory=lambda: _Login(self),
+            server_host_keys=[asyncssh.read_private_key(self._folder / "host_key")],
+            encoding=None,
+            line_editor=False,
+        )
+        await served.wait_closed()
 
 
 if __name__ == "__main__":

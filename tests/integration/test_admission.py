@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 import pytest
 from redis import Redis
 
+from devicevault import names
 from devicevault.collector.admission import Admission
 from devicevault.errors import CollectionInterrupted
 from devicevault.messages import CollectRequest
+from devicevault.stream import publish
+from tests.results import result
 
 pytestmark = pytest.mark.services
 
@@ -29,13 +32,14 @@ def begun(admission: Admission, times: int) -> None:
         admission.begin("t1", keep_s=60)
 
 
-def test_what_ended_or_went_back_on_purpose_was_not_begun(admission: Admission) -> None:
+def test_what_ended_or_went_back_on_purpose_was_not_begun(admission: Admission, redis_url: str) -> None:
     begun(admission, 2)
     assert admission.standing(REQUEST).begun == 2
     admission.end("t1")
     assert admission.standing(REQUEST).begun == 0
     begun(admission, 1)
-    admission.done("t1", keep_s=60)
+    with Redis.from_url(redis_url) as client:
+        publish(client, names.RESULTS_STREAM, result(REQUEST, "failure"), done_s=60)
     assert not admission.begin("t1", keep_s=60), "another message of it was worked on meanwhile"
     standing = admission.standing(REQUEST)
     assert (standing.begun, standing.is_done) == (0, True)

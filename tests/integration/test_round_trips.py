@@ -24,8 +24,8 @@ from tests.collecting import make_context, request_for
 pytestmark = pytest.mark.services
 
 
-def test_a_backup_asks_redis_seven_times(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it may begin, the credential, the lock, the beginning; then the result, the end, the lock again."""
+def test_a_backup_asks_redis_six_times(redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """May it begin, the credential, the lock, the beginning; then the result with the end, and the lock again."""
     sent: list[Any] = []
     send: Any = AbstractConnection.send_packed_command
 
@@ -49,4 +49,4 @@ def test_a_backup_asks_redis_seven_times(redis_url: str, tmp_path: Path, monkeyp
         result = worker.handle(request_for(fleet, device))
     assert result is not None
     assert result.status == "success"
-    assert len(sent) == 7, sent
+    assert len(sent) == 6, sent

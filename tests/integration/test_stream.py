@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from devicevault.errors import ConfigurationError, ServiceUnavailable
+from devicevault import names
+from devicevault.errors import ConfigurationError, ServiceFull, ServiceUnavailable
 from devicevault.names import CONSUMER_GROUP
 from devicevault.settings import ConsumerSettings
 from devicevault.stream import Entry, ResultReader, connect_redis, decode, publish
@@ -57,6 +58,18 @@ def test_what_is_published_is_read_in_order(client: Redis, reader_of: MakeReader
     for one in sent:
         publish(client, STREAM, one)
     assert [decode(entry) for entry in reader_of().read()] == sent
+
+
+def test_a_task_that_is_done_gets_no_second_result(client: Redis, reader_of: MakeReader) -> None:
+    """An answer that got lost leads to another try, and so may another message of the task."""
+    one = result(request(), "success", "hostname a\n")
+    client.set(names.BEGUN_PREFIX + one.task_id, 1)
+    first = publish(client, STREAM, one, done_s=60)
+    assert publish(client, STREAM, one, done_s=600) == ""
+    assert left(client) == [first]
+    assert [decode(entry) for entry in reader_of().read()] == [one]
+    assert client.exists(names.BEGUN_PREFIX + one.task_id) == 0
+    assert 60 < client.ttl(names.DONE_PREFIX + one.task_id) <= 600
 
 
 def test_results_published_before_the_first_consumer_came_are_read(client: Redis, reader_of: MakeReader) -> None:
@@ -257,14 +270,16 @@ class TestAway:
         with pytest.raises(ConfigurationError, match="redis_url"):
             connect_redis("amqp://localhost")
 
-    def test_a_full_redis_refuses_and_the_next_try_may_succeed(self, client: Redis) -> None:
+    @pytest.mark.parametrize("done_s", [0.0, 60.0])
+    def test_a_full_redis_refuses_and_the_next_try_may_succeed(self, client: Redis, done_s: float) -> None:
+        one = result(request(), "success", "x" * 100)
         client.config_set("maxmemory", "1mb")
         try:
-            with pytest.raises(ServiceUnavailable, match="maxmemory"):
-                publish(client, STREAM, result(request(), "success", "x" * 100))
+            with pytest.raises(ServiceFull, match="maxmemory"):
+                publish(client, STREAM, one, done_s=done_s)
         finally:
             client.config_set("maxmemory", "0")
-        publish(client, STREAM, result(request(), "success", "x" * 100))
+        assert publish(client, STREAM, one, done_s=done_s) == left(client)[0]
 
     def test_a_reader_goes_on_after_redis_was_killed(self, tmp_path: Path) -> None:
         with redis_server(tmp_path) as server, connect_redis(server.url) as client:
