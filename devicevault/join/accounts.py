@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from devicevault import names, rabbitmq
 from devicevault.settings import Settings
+from devicevault.settings.sentinel import servers_in
 
 #: Celery's own names on the broker: orders to workers, their answers, and the events that Flower shows.
 ORDERS: Final = "celery.pidbox"
@@ -95,7 +96,8 @@ def account_commands(settings: Settings, group: str) -> str:
 
     ``settings`` are the worker's. No password is in any command line, where ``ps`` would see it.
     """
-    broker, redis = urlsplit(settings.broker_url), urlsplit(settings.redis_url)
+    broker = urlsplit(settings.broker_url)
+    user, _, password = servers_in(settings.redis_url)[0].partition(":")
     lines = ["set -eu"]
     if settings.has_amqp_broker:
         lines += [
@@ -114,7 +116,7 @@ def account_commands(settings: Settings, group: str) -> str:
     lines += [
         "# On Redis' host; $REDISCLI_AUTH may hold the password of a user who may change its users:",
         "redis-cli -e <<'RULES'",
-        f"ACL SETUSER {unquote(redis.username or '')} {rules} >{unquote(redis.password or '')}",
+        f"ACL SETUSER {unquote(user)} {rules} >{unquote(password)}",
         "CONFIG REWRITE",
         "RULES",
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from itertools import zip_longest
 from pathlib import Path
@@ -14,8 +14,9 @@ from devicevault.errors import ConfigurationError, Fault, UsageError
 from devicevault.join.accounts import account_of
 from devicevault.join.file import AUTHORITY_PLACE, JoinFile
 from devicevault.platforms import Platforms
-from devicevault.settings import Settings
+from devicevault.settings import Settings, urls
 from devicevault.settings.document import toml_value
+from devicevault.settings.sentinel import servers_in
 from devicevault.tomlfile import read_text
 from devicevault.vault_keys import DIGEST, PUBLIC, read_key
 
@@ -28,9 +29,11 @@ def export(settings: Settings, group: str, *, broker_url: str, redis_url: str, a
     """The join file of a group, with new passwords for its accounts.
 
     ``broker_url`` and ``redis_url`` are the addresses as the worker reaches them; empty ones are the vault's own.
-    Raises :class:`UsageError` for an address no other host can reach or one with a password, and
+    Raises :class:`UsageError` for one that is no address, that no other host can reach, or with a password, and
     :class:`ConfigurationError` for keys and pages that can't be read.
     """
+    for option, given, check in (("--broker-url", broker_url, urls.broker), ("--redis-url", redis_url, urls.redis)):
+        _check(option, given, check)
     extra = {"ssl_cert_reqs": "required", "ssl_ca_certs": AUTHORITY_PLACE} if authority else {}
     login = f"{account_of(group)}:{secrets.token_hex(PASSWORD_BYTES)}"
     broker = _addresses("broker", broker_url, settings.broker_url, login, extra)
@@ -53,6 +56,15 @@ def export(settings: Settings, group: str, *, broker_url: str, redis_url: str, a
     )
 
 
+def _check(option: str, given: str, check: Callable[[str], str]) -> None:
+    try:
+        if given:
+            check(given)
+    except ValueError as error:
+        problem, _, fix = str(error).partition("; ")
+        raise UsageError(f"{option} {problem}", fix or "correct it") from None
+
+
 def _addresses(what: str, given: str, own: str, login: str, extra: dict[str, str]) -> str:
     """Of a broker, every node's."""
     parts = zip_longest(given.split(";"), own.split(";") if not given else (), fillvalue="")
@@ -60,20 +72,20 @@ def _addresses(what: str, given: str, own: str, login: str, extra: dict[str, str
 
 
 def _address(what: str, given: str, own: str, login: str, extra: dict[str, str]) -> str:
-    if given and urlsplit(given).password is not None:
+    own_login, places, url = servers_in(given or own)
+    if given and ":" in own_login:
         raise UsageError(
             f"--{what}-url holds a password, which everyone on this host can see",
             "leave it out: the worker gets an account of its own",
         )
-    url = urlsplit(given or own)
-    if not given and (_is_local(url.hostname or "") or "+" in url.scheme or url.scheme == "unix"):
+    is_local = any(_is_local(urlsplit(f"//{place}").hostname or "") for place in places.split(","))
+    if not given and (is_local or "+" in url.scheme or url.scheme == "unix"):
         raise UsageError(
             f"{what}_url is an address on this host only",
             f"tell the one the worker reaches, such as --{what}-url {_example(what)}",
         )
-    place = url.netloc.rpartition("@")[2]
     query = urlencode({**dict(parse_qsl(url.query)), **extra}, safe="/@") if url.scheme[-1] == "s" else url.query
-    return urlunsplit(url._replace(netloc=f"{login}@{place}", query=query))
+    return urlunsplit(url._replace(netloc=f"{login}@{places}", query=query))
 
 
 def _is_local(host: str) -> bool:

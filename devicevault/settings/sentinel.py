@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 SENTINEL_SCHEMES: Final = ("sentinel", "sentinels")
 PORT: Final = 26379
@@ -49,13 +49,9 @@ def is_sentinel(url: str) -> bool:
 
 def sentinel_url(url: str) -> SentinelUrl:
     """Raises :class:`ValueError` with the problem and, after a semicolon, the fix; neither repeats the URL."""
-    scheme, _, behind = url.partition("://")
-    servers = _SERVERS_END.split(behind, maxsplit=1)[0]
-    # Without them: to newer Pythons an address in brackets beside another one is no URL.
-    parts = urlsplit(f"//{behind.removeprefix(servers)}")
-    login, _, places = servers.rpartition("@")
+    login, places, parts = servers_in(url)
     username, _, password = login.partition(":")
-    is_secure = scheme.lower().endswith("s")
+    is_secure = parts.scheme.endswith("s")
     known = (*OWN, *TLS) if is_secure else OWN
     told = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := [name for name in told if name not in known]:
@@ -78,6 +74,17 @@ def sentinel_url(url: str) -> SentinelUrl:
         sentinel_password=told.get("sentinel_password") or None,
         tls={name: told[name] for name in TLS if name in told} if is_secure else None,
     )
+
+
+def servers_in(url: str) -> tuple[str, str, SplitResult]:
+    """User and password as they stand in any URL, its servers with commas between them, and the URL without either.
+
+    To newer Pythons, an address in brackets beside another one is no URL.
+    """
+    scheme, _, behind = url.partition("://")
+    servers = _SERVERS_END.split(behind, maxsplit=1)[0]
+    login, _, places = servers.rpartition("@")
+    return login, places, urlsplit(f"{scheme}://{behind.removeprefix(servers)}")
 
 
 def _host_and_port(place: str) -> tuple[str, int]:

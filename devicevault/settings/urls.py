@@ -104,7 +104,7 @@ def database(value: str) -> str:
         return value
     if scheme(value) not in POSTGRESQL_SCHEMES:
         raise ValueError(_expected("sqlite:////PATH/TO/FILE or postgresql://USER:PASSWORD@HOST:5432/DATABASE"))
-    _check_port(urlsplit(value))
+    _parts(value, "postgresql://USER:PASSWORD@HOST:5432/DATABASE")
     return value
 
 
@@ -116,8 +116,7 @@ def scheme(value: str) -> str:
 def _split(value: str, schemes: Collection[str], example: str) -> SplitResult:
     if scheme(value) not in schemes or "://" not in value:
         raise ValueError(_expected(example))
-    url = urlsplit(value)
-    _check_port(url)
+    url = _parts(value, example)
     if not url.hostname:
         raise ValueError(f"names no host; write it like {example}")
     return url
@@ -129,11 +128,16 @@ def _check_signs(value: str) -> None:
         raise ValueError(f"holds a space or a line end; {_ESCAPE} and a space as %20")
 
 
-def _check_port(url: SplitResult) -> None:
+def _parts(value: str, example: str) -> SplitResult:
+    try:
+        url = urlsplit(value)
+    except ValueError:
+        raise ValueError(f"has an address in brackets that is none of IPv6; write it like {example}") from None
     try:
         _ = url.port
     except ValueError:
         raise ValueError(f"has a port that is no number from 0 to 65535; {_ESCAPE}") from None
+    return url
 
 
 def _check_redis_database(url: SplitResult) -> None:

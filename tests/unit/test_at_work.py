@@ -10,16 +10,20 @@ from typing import Any
 
 import pytest
 
-from devicevault.collector import at_work, session
+from devicevault.collector import at_work, plugged, session
 from devicevault.collector import collect as collecting
 from devicevault.collector.artifact import artifact_of
 from devicevault.collector.at_work import LONG_BYTES, at_work_on
 from devicevault.collector.collect import CollectorContext, collect
 from devicevault.collector.seal import Sealer
+from devicevault.collector.trial import try_recording
 from devicevault.credentials import CredentialStore
 from devicevault.errors import OutputTruncated
 from devicevault.platforms import Platforms
+from devicevault.platforms.page import Platform
+from devicevault.platforms.recording import Recording
 from devicevault.settings import Settings
+from tests.collecting import a_request as any_request
 from tests.results import request as a_request
 from tests.unit.test_page_language import page, read, recording
 
@@ -66,6 +70,16 @@ def places(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
     monkeypatch.setattr(at_work, "SHORT_BYTES", short)
     monkeypatch.setattr(at_work, "LONG_BYTES", longest)
     return int(places)
+
+
+def test_so_many_texts_of_plugins_are_redacted_at_once(monkeypatch: pytest.MonkeyPatch, places: int) -> None:
+    known = {"name": "example", "title": "Example", "plugin": {"name": "https"}, "artifacts": [{"ask": ["/backup"]}]}
+    platform = Platform.model_validate({**known, "complete": {"ends_with": r"^end\Z"}})
+    device = Recording(answers={"/backup": "hostname r1\nend\n"})
+    watched = Watched(plugged.normalise, places)
+    monkeypatch.setattr(plugged, "normalise", watched)
+    all_at_once(lambda: try_recording(device, platform, any_request()))
+    assert watched.most == places
 
 
 @pytest.mark.parametrize("name", ["clean", "normalise"])

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from devicevault.errors import UsageError
+from devicevault.join.accounts import account_commands, redis_rules
 from devicevault.join.export import export
 from devicevault.settings import Settings, VaultSettings, load_settings
 from devicevault.settings.sentinel import sentinel_url
@@ -16,10 +17,12 @@ NODES = "amqp://vault:secret@a.example.net//;amqp://vault:secret@b.example.net//
 SENTINELS = "sentinel://:secret@a.example.net,b.example.net:26380/1?master=vault&sentinel_password=other"
 
 
-def exported(tmp_path: Path, *, broker_url: str = "", redis_url: str = "", own_broker: str = NODES) -> Settings:
+def exported(
+    tmp_path: Path, *, broker_url: str = "", redis_url: str = "", own_broker: str = NODES, own_redis: str = SENTINELS
+) -> Settings:
     settings = Settings(
         broker_url=own_broker,
-        redis_url=SENTINELS,
+        redis_url=own_redis,
         platforms_dir=tmp_path / "platforms",
         vault=VaultSettings(originals="plain"),
     )
@@ -47,6 +50,36 @@ def test_sentinels_are_told_with_the_groups_account_on_the_servers(tmp_path: Pat
     assert told.sentinel_password == "other"
 
 
+def test_sentinels_may_have_ipv6_addresses_and_names(tmp_path: Path) -> None:
+    """Newer Pythons take no bracket but a URL's first sign behind the login."""
+    places = "[2001:db8::1]:26379,b.example.net:26380,[2001:db8::3]"
+    settings = exported(tmp_path, own_redis=SENTINELS.replace("a.example.net,b.example.net:26380", places))
+    told = sentinel_url(settings.redis_url)
+    assert told.sentinels == (("2001:db8::1", 26379), ("b.example.net", 26380), ("2001:db8::3", 26379))
+    assert f"ACL SETUSER devicevault-dmz {redis_rules('dmz', 'device:results')}" in account_commands(settings, "dmz")
+    assert f" >{told.password}" in account_commands(settings, "dmz")
+
+
+def test_one_sentinel_on_this_host_only_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="on this host only"):
+        exported(tmp_path, own_redis=SENTINELS.replace("b.example.net", "[::1]"))
+
+
 def test_one_node_on_this_host_only_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="on this host only"):
         exported(tmp_path, own_broker="amqp://vault:secret@a.example.net//;amqp://vault:secret@localhost//")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"redis_url": "rediss://vault.example.net:six/1"}, "--redis-url has a port that is no number"),
+        ({"redis_url": "rediss://[vault]/1"}, "--redis-url has an address in brackets"),
+        ({"redis_url": "vault.example.net"}, "--redis-url is not such a URL"),
+        ({"broker_url": "https://vault.example.net"}, "--broker-url is not such a URL"),
+        ({"broker_url": NODES}, "--broker-url holds a password"),
+    ],
+)
+def test_a_wrong_address_is_refused_before_a_worker_has_it(tmp_path: Path, given: dict[str, str], told: str) -> None:
+    with pytest.raises(UsageError, match=f"^{told}"):
+        exported(tmp_path, **given)

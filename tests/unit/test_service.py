@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -22,6 +23,7 @@ from devicevault.daemons.service import (
     notify_ready,
     notify_status,
     run_daemon,
+    settle,
     stop_on_signals,
     watchdog_interval_s,
 )
@@ -94,6 +96,16 @@ def test_a_watchdog_meant_for_another_process_is_not_fed(monkeypatch: pytest.Mon
     assert watchdog_interval_s() == 0.0
     monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()))
     assert watchdog_interval_s() == 1.0
+
+
+def test_the_garbage_collector_looks_at_nothing_again_that_is_there_for_good() -> None:
+    there = len(gc.get_objects())
+    settle()
+    try:
+        assert gc.get_freeze_count() > there / 2
+        assert len(gc.get_objects(generation=2)) < there / 100
+    finally:
+        gc.unfreeze()
 
 
 def test_sigterm_sets_the_stop_event_and_a_second_one_ends_the_process() -> None:

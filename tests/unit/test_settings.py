@@ -278,6 +278,8 @@ def test_a_bad_value_is_told_in_words(config: Path, text: str, words: str) -> No
         ("database_url", "mysql://u:s3cret@host/db", "postgresql://"),
         ("database_url", "sqlite:///relative.db?key=s3cret", "four slashes"),
         ("database_url", "postgresql://u:s3cret@host:port/db", "port"),
+        ("database_url", "postgresql://u:s3cret@[host]/db", "brackets"),
+        ("redis_url", "redis://:s3cret@[host/1", "brackets"),
         ("redis_url", "redis://:s3cret@host/1 ", "space"),
         ("redis_url", "sentinel://:s3cret@host/1", "does not say which master"),
         ("redis_url", "sentinel://:s3cret@a,/1?master=vault", "without a host"),
