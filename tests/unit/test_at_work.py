@@ -15,6 +15,7 @@ from devicevault.collector import collect as collecting
 from devicevault.collector.artifact import artifact_of
 from devicevault.collector.at_work import LONG_BYTES, at_work_on
 from devicevault.collector.collect import CollectorContext, collect
+from devicevault.collector.normalise import normalise
 from devicevault.collector.seal import Sealer
 from devicevault.collector.trial import try_recording
 from devicevault.credentials import CredentialStore
@@ -76,7 +77,7 @@ def test_so_many_texts_of_plugins_are_redacted_at_once(monkeypatch: pytest.Monke
     known = {"name": "example", "title": "Example", "plugin": {"name": "https"}, "artifacts": [{"ask": ["/backup"]}]}
     platform = Platform.model_validate({**known, "complete": {"ends_with": r"^end\Z"}})
     device = Recording(answers={"/backup": "hostname r1\nend\n"})
-    watched = Watched(plugged.normalise, places)
+    watched = Watched(normalise, places)
     monkeypatch.setattr(plugged, "normalise", watched)
     all_at_once(lambda: try_recording(device, platform, any_request()))
     assert watched.most == places
