@@ -114,10 +114,12 @@ class Consumer:
             entries = self._patience.insist(self._reader.read)
             if entries:
                 before, began = began, time.monotonic()
+                is_busy = len(entries) >= BUSY_PER_S * (began - before)
                 self._intake.take(store, entries)
                 self.status.tell()
+                # The next ones are not to find these in memory.
+                del entries
                 if self._reader.has_caught_up:
-                    is_busy = len(entries) >= BUSY_PER_S * (began - before)
                     self._stop.wait(began + (BUSY_TOGETHER_S if is_busy else TOGETHER_S) - time.monotonic())
             else:
                 # Redis may have filled up since the last batch, by what is only kept to be looked at.

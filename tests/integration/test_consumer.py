@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,6 +43,29 @@ def test_results_become_rows_and_leave_the_stream(kind: str, client: Redis, requ
         wait_until(lambda: client.xlen(STREAM) == 5, WITHIN_S, or_say=lambda: f"{client.xlen(STREAM)} entries left")
     assert {row.status for row in found.values()} == {"success"}
     wait_for_no_pending(client)
+
+
+def test_a_batch_is_gone_from_memory_before_the_next_is_read(
+    client: Redis, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may be of many megabytes."""
+    read = ResultReader.read
+    earlier: list[weakref.ref[Entry]] = []
+    still_there: list[int] = []
+
+    def watched(reader: ResultReader) -> list[Entry]:
+        still_there.append(sum(entry() is not None for entry in earlier))
+        entries = read(reader)
+        earlier[:] = map(weakref.ref, entries)
+        return entries
+
+    monkeypatch.setattr(ResultReader, "read", watched)
+    for one in queued(sqlite_url, *(f"sw{number}" for number in range(20))):
+        publish(client, STREAM, one)
+    with running(client, sqlite_url, batch_entries=5):
+        wait_for_rows(sqlite_url, 20)
+    assert len(still_there) >= 4
+    assert not any(still_there)
 
 
 def test_an_entry_that_can_not_be_read_is_set_aside_and_its_row_ended(client: Redis, sqlite_url: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from devicevault.names import lock_for
+from devicevault.names import lock_for, queue_for
 from tests.system import vault
 from tests.system.devices import simulated_devices
 from tests.system.machine import Machine
@@ -215,6 +215,27 @@ def test_a_worker_of_several_processes_is_one_service(started: Machine) -> None:
     several.unlink()
     started.run("systemctl", "restart", WORKER)
     collect(started, FAST)
+
+
+def test_a_vault_moves_to_quorum_queues(started: Machine) -> None:
+    """As docs/scaling.md says; RabbitMQ is 3.10 on Debian 12 and 4.0 on Debian 13."""
+    queue = queue_for(vault.GROUP)
+    started.path("/etc/devicevault/config.d/quorum.toml").write_text('[queue]\ntype = "quorum"\n')
+    refused = started.try_run("devicevault", "collect", FAST)
+    assert refused.returncode
+    assert "other arguments" in refused.stderr
+    started.run("systemctl", "stop", WORKER)
+    started.run("rabbitmqctl", "--quiet", "delete_queue", queue)
+    started.run("systemctl", "start", WORKER)
+    assert f"{queue}\tquorum" in started.run("rabbitmqctl", "--quiet", "list_queues", "name", "type")
+    collect(started, FAST)
+    before = statuses(started, SLOW)
+    started.run("devicevault", "collect", SLOW)
+    lock = lock_for(SLOW)
+    started.wait_until(lambda: started.run("redis-cli", "-n", "1", "exists", lock).strip() == "1", 30, "it has begun")
+    started.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", WORKER)
+    started.wait_until(lambda: statuses(started, SLOW)[0] != "queued", 90, "it is collected again")
+    assert statuses(started, SLOW) == ["success", *before]
 
 
 def children(machine: Machine, pid: str) -> list[str]:
