@@ -228,7 +228,7 @@ def test_a_vault_moves_to_quorum_queues(started: Machine) -> None:
     started.run("rabbitmqctl", "--quiet", "delete_queue", queue)
     started.run("systemctl", "start", WORKER)
     assert f"{queue}\tquorum" in started.run("rabbitmqctl", "--quiet", "list_queues", "name", "type")
-    collect(started, FAST)
+    collect(started, FAST, SLOW)
     before = statuses(started, SLOW)
     started.run("devicevault", "collect", SLOW)
     lock = lock_for(SLOW)
