@@ -96,7 +96,8 @@ def account_commands(settings: Settings, group: str) -> str:
 
     ``settings`` are the worker's. No password is in any command line, where ``ps`` would see it.
     """
-    broker = urlsplit(settings.broker_url)
+    # Every node of a broker knows the same user.
+    broker = urlsplit(settings.broker_url.partition(";")[0])
     user, _, password = servers_in(settings.redis_url)[0].partition(":")
     lines = ["set -eu"]
     if settings.has_amqp_broker:

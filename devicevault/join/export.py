@@ -22,6 +22,7 @@ from devicevault.vault_keys import DIGEST, PUBLIC, read_key
 
 #: Written in letters and digits only: the password stands in URLs, a shell's here-document and an ACL rule.
 PASSWORD_BYTES: Final = 24
+TLS_SCHEMES: Final = ("amqps", "rediss", "sentinels")
 LOCAL_NAMES: Final = ("", "localhost")
 
 
@@ -84,7 +85,7 @@ def _address(what: str, given: str, own: str, login: str, extra: dict[str, str])
             f"{what}_url is an address on this host only",
             f"tell the one the worker reaches, such as --{what}-url {_example(what)}",
         )
-    query = urlencode({**dict(parse_qsl(url.query)), **extra}, safe="/@") if url.scheme[-1] == "s" else url.query
+    query = urlencode({**dict(parse_qsl(url.query)), **extra}, safe="/@") if url.scheme in TLS_SCHEMES else url.query
     return urlunsplit(url._replace(netloc=f"{login}@{places}", query=query))
 
 

@@ -54,8 +54,12 @@ def sentinel_url(url: str) -> SentinelUrl:
     is_secure = parts.scheme.endswith("s")
     known = (*OWN, *TLS) if is_secure else OWN
     told = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if unknown := [name for name in told if name not in known]:
-        raise ValueError(f"says {unknown[0]}, which is not known there; use {', '.join(known)}")
+    if told.keys() - set(known):
+        # Not said: it may be the end of a password with a question mark in it.
+        raise ValueError(
+            f"says something behind its question mark that is not known there; use {', '.join(known)}, "
+            "and write a question mark of a password as %3F"
+        )
     if not told.get("master"):
         raise ValueError(f"does not say which master; write it like {EXAMPLE}")
     number = unquote(parts.path).strip("/") or "0"

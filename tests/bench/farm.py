@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -184,10 +183,11 @@ class _Serving:
         )
 
     async def serve(self, port: int) -> None:
-        listener = socket.create_server(("", port), backlog=BACKLOG, reuse_port=True)
-        # One for all connections: to make its options takes longer than a login.
         served = await asyncssh.listen(
-            sock=listener,
+            "",
+            port,
+            reuse_port=True,
+            backlog=BACKLOG,
             server_factory=lambda: _Login(self),
             server_host_keys=[asyncssh.read_private_key(self._folder / "host_key")],
             encoding=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import uuid
 from collections.abc import Iterator
@@ -69,7 +70,7 @@ class Publishing(threading.Thread):
             one = result(f"r{len(self.taken)}")
             while not self._ended.is_set():
                 try:
-                    publish(self._redis, STREAM, one)
+                    publish(self._redis, STREAM, one, done_s=3600)
                 except ServiceUnavailable as error:
                     self.refusals.append(str(error))
                     self._ended.wait(0.2)
@@ -99,6 +100,7 @@ def test_what_counted_as_published_outlives_the_primary(watched: WatchedRedis) -
         assert watched.primary() not in (0, first)
         found = {decode(Entry(entry_id, fields)).task_id for entry_id, fields in redis.xrange(STREAM)}
         assert found >= set(publishing.taken)
+        assert all(redis.exists(names.DONE_PREFIX + task_id) for task_id in publishing.taken)
     told = " ".join(publishing.refusals)
     assert PASSWORD not in told
     assert SENTINEL_PASSWORD not in told
@@ -150,11 +152,32 @@ def test_without_a_replica_nothing_counts_as_published(watched: WatchedRedis) ->
         wait_until(lambda: redis.info("replication")["connected_slaves"] == 0, 20, or_say=lambda: "replicas stay")
         for _ in range(5):
             with pytest.raises(ServiceUnavailable, match="has no 1 replica"):
-                publish(redis, STREAM, one)
+                publish(redis, STREAM, one, done_s=60)
         assert redis.xlen(STREAM) == 0
+        assert not redis.exists(names.DONE_PREFIX + one.task_id)
     with connect_redis(watched.url + "&replicas=0") as lenient:
         # Redis itself takes nothing either, as soon as it has noticed.
         wait_until(lambda: refuses(lenient), 30, or_say=lambda: "it takes results without a replica")
+
+
+def test_a_result_no_replica_has_leaves_its_task_undone(watched: WatchedRedis) -> None:
+    """Or the next worker would acknowledge the request, and a primary that dies would take the result along."""
+    sent = result("r1")
+    with connect_redis(watched.url) as redis:
+        redis.ping()
+        primary = watched.primary()
+        replicas = [one.process.process for one in watched.servers if one.port != primary if one.process.process]
+        for replica in replicas:
+            replica.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(ServiceUnavailable, match="has no 1 replica"):
+                publish(redis, STREAM, sent, done_s=60)
+            assert not redis.exists(names.DONE_PREFIX + sent.task_id)
+        finally:
+            for replica in replicas:
+                replica.send_signal(signal.SIGCONT)
+        publish(redis, STREAM, sent, done_s=60)
+        assert redis.exists(names.DONE_PREFIX + sent.task_id)
 
 
 def refuses(redis: Redis) -> bool:

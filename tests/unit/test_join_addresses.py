@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,13 +13,20 @@ from devicevault.join.accounts import account_commands, redis_rules
 from devicevault.join.export import export
 from devicevault.settings import Settings, VaultSettings, load_settings
 from devicevault.settings.sentinel import sentinel_url
+from tests.certificates import Authority
 
 NODES = "amqp://vault:secret@a.example.net//;amqp://vault:secret@b.example.net//"
 SENTINELS = "sentinel://:secret@a.example.net,b.example.net:26380/1?master=vault&sentinel_password=other"
 
 
 def exported(
-    tmp_path: Path, *, broker_url: str = "", redis_url: str = "", own_broker: str = NODES, own_redis: str = SENTINELS
+    tmp_path: Path,
+    *,
+    broker_url: str = "",
+    redis_url: str = "",
+    own_broker: str = NODES,
+    own_redis: str = SENTINELS,
+    authority: Path | None = None,
 ) -> Settings:
     settings = Settings(
         broker_url=own_broker,
@@ -26,7 +34,7 @@ def exported(
         platforms_dir=tmp_path / "platforms",
         vault=VaultSettings(originals="plain"),
     )
-    told = export(settings, "dmz", broker_url=broker_url, redis_url=redis_url, authority=None)
+    told = export(settings, "dmz", broker_url=broker_url, redis_url=redis_url, authority=authority)
     config = tmp_path / "config.toml"
     config.write_text(told.settings)
     return load_settings(config, {})
@@ -60,6 +68,20 @@ def test_sentinels_may_have_ipv6_addresses_and_names(tmp_path: Path) -> None:
     assert f" >{told.password}" in account_commands(settings, "dmz")
 
 
+def test_only_an_address_with_tls_is_told_whom_to_trust(tmp_path: Path) -> None:
+    authority = tmp_path / "authority.pem"
+    authority.write_bytes(Authority().certificate)
+    settings = exported(
+        tmp_path,
+        own_broker="amqps://[2001:db8::1];amqps://[2001:db8::2]",
+        redis_url="redis://vault.example.net/1",
+        authority=authority,
+    )
+    assert all("ssl_ca_certs=" in node for node in settings.broker_url.split(";"))
+    assert "ssl_" not in settings.redis_url
+    assert '"devicevault-dmz"' in account_commands(settings, "dmz")
+
+
 def test_one_sentinel_on_this_host_only_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="on this host only"):
         exported(tmp_path, own_redis=SENTINELS.replace("b.example.net", "[::1]"))
@@ -80,6 +102,6 @@ def test_one_node_on_this_host_only_is_refused(tmp_path: Path) -> None:
         ({"broker_url": NODES}, "--broker-url holds a password"),
     ],
 )
-def test_a_wrong_address_is_refused_before_a_worker_has_it(tmp_path: Path, given: dict[str, str], told: str) -> None:
+def test_a_wrong_address_is_refused_before_a_worker_has_it(tmp_path: Path, given: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=f"^{told}"):
         exported(tmp_path, **given)

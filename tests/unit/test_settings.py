@@ -283,6 +283,7 @@ def test_a_bad_value_is_told_in_words(config: Path, text: str, words: str) -> No
         ("redis_url", "redis://:s3cret@host/1 ", "space"),
         ("redis_url", "sentinel://:s3cret@host/1", "does not say which master"),
         ("redis_url", "sentinel://:s3cret@a,/1?master=vault", "without a host"),
+        ("redis_url", "sentinel://:a?s3cret@a/1?master=vault", "%3F"),
         ("redis_url", "sentinel://:s3cret@a:x/1?master=vault", "port"),
         ("redis_url", "sentinel://:s3cret@a/one?master=vault", "number of a Redis database"),
         ("redis_url", "sentinel://:s3cret@a/1?master=vault&password=s3cret", "is not known there"),
