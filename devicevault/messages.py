@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from devicevault import names
-from devicevault.compression import compress, decompress
+from devicevault.compression import CompressionError, compress, decompress
 from devicevault.errors import MalformedMessage
 
 LOG_MAX_LINES: Final = 200
@@ -158,8 +158,22 @@ class Artifact(Message):
 
     @property
     def text(self) -> str:
-        """The normalised text, made at each call."""
-        return decompress(self.compressed).decode()
+        """The normalised text, made and proven at each call.
+
+        Raises :class:`MalformedMessage` where ``compressed`` is not the text that size and digest tell of.
+        """
+        try:
+            raw = decompress(self.compressed, self.size)
+            text = raw.decode()
+        except CompressionError as error:
+            raise MalformedMessage(f"the text of artifact {self.name} {error}") from None
+        except UnicodeDecodeError:
+            raise MalformedMessage(f"the text of artifact {self.name} is not UTF-8") from None
+        if len(raw) != self.size:
+            raise MalformedMessage(f"the text of artifact {self.name} has not the {self.size} bytes it is told to have")
+        if digest_of(raw) != self.digest:
+            raise MalformedMessage(f"the text of artifact {self.name} is another than its digest tells of")
+        return text
 
 
 class CollectResult(Message):

@@ -150,9 +150,11 @@ class Intake:
             self._write_together(store, [result for _, result in readable])
         except (Stopped, ServiceUnavailable):
             raise
-        except Exception:
+        except Exception as error:
             if len(readable) == 1:
                 entry, result = readable[0]
+                if isinstance(error, MalformedMessage):
+                    return [], [(entry, str(error))]
                 logger.exception("%s: this result can't be stored", result.device, extra=_fields(result))
                 return [], [(entry, "the database can't hold it; the consumer's log tells more")]
             middle = len(readable) // 2

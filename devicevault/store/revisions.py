@@ -105,9 +105,8 @@ def _new_revision(
 ) -> tuple[KnownRevision, Change]:
     name = storable(artifact.name)
     latest = device.revisions.get(name)
-    added, removed = _counted(batch, latest, artifact)
+    added, removed = _kept(batch, latest, artifact)
     author, authored_at = _told_author(device, row) if reason is not Reason.RULES else ("", "")
-    batch.texts.add(artifact)
     revision = KnownRevision(
         id=None,
         device_pk=device.id,
@@ -133,10 +132,12 @@ def _new_revision(
     return revision, change
 
 
-def _counted(batch: Batch, latest: KnownRevision | None, artifact: Artifact) -> tuple[int, int]:
+def _kept(batch: Batch, latest: KnownRevision | None, artifact: Artifact) -> tuple[int, int]:
+    """Keep the text, and tell the lines added and removed."""
+    text = batch.texts.add(artifact)
     if latest is not None and latest.digest == artifact.digest:
         return 0, 0
-    return count_changes(batch.texts.text(latest.digest) if latest else "", artifact.text)
+    return count_changes(batch.texts.text(latest.digest) if latest else "", text)
 
 
 def _told_author(device: KnownDevice, row: KnownRow) -> tuple[str, str]:

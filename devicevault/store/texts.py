@@ -54,9 +54,14 @@ class Texts:
         self.read([digest])
         return decompress(self._read[digest]).decode()
 
-    def add(self, artifact: Artifact) -> None:
-        """Let :meth:`write` store the text of this artifact, unless a device had it before."""
+    def add(self, artifact: Artifact) -> str:
+        """The text of this artifact, which :meth:`write` stores unless a device had it before.
+
+        Raises :class:`~devicevault.errors.MalformedMessage` where it is another text than its digest tells of.
+        """
+        text = artifact.text
         self._added.setdefault(artifact.digest, artifact)
+        return text
 
     def write(self) -> None:
         """Make sure that every text that was added is stored, and tell their ``ids``."""

@@ -59,7 +59,8 @@ def write_results(
 
     A result of a task nobody queued gets a row as well. A success with a text more than ``suspect_shrink`` (a share)
     smaller than the last good one is written as ``suspect``. Raises
-    :class:`~devicevault.errors.ServiceUnavailable`, and nothing is written then.
+    :class:`~devicevault.errors.ServiceUnavailable`, and :class:`~devicevault.errors.MalformedMessage` for a new text
+    that is another than its digest tells of; nothing is written then.
     """
     report = WriteReport()
     if not results:

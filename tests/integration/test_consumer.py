@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from sqlalchemy import select
 
 from devicevault.daemons.intake import TRIM_S, Intake
 from devicevault.settings import ConsumerSettings
 from devicevault.store import Store, open_run, open_store, queue_requests
+from devicevault.store.models import DeviceConfig
+from devicevault.store.texts import text_of
 from devicevault.stream import Entry, ResultReader, encode, publish
 from tests.consuming import (
     DEAD,
@@ -83,6 +86,39 @@ def test_an_entry_that_can_not_be_read_is_set_aside_and_its_row_ended(client: Re
     assert DEAD in found["broken"].error_message
     assert [letter.get("device") for letter in dead_letters(client)] == ["broken", None]
     wait_for_no_pending(client)
+
+
+def test_a_text_that_is_not_what_its_digest_tells_of_is_set_aside_alone(client: Redis, sqlite_url: str) -> None:
+    sent = queued(sqlite_url, *(f"sw{number}" for number in range(9)))
+    for one in sent:
+        fields: dict[Any, Any] = dict(encode(one))
+        if one.device == "sw4":
+            fields["device_config"] = fields["device_config"].replace(b"sw4", b"sw5")
+        client.xadd(STREAM, fields)
+    with running(client, sqlite_url):
+        found = wait_for_rows(sqlite_url, 9)
+        wait_until(lambda: client.xlen(DEAD) == 1, WITHIN_S, or_say=lambda: str(dead_letters(client)))
+    assert {name for name, row in found.items() if row.status == "success"} == {one.device for one in sent} - {"sw4"}
+    assert "the text of artifact running is another than its digest tells of" in found["sw4"].error_message
+    wait_for_no_pending(client)
+
+
+def test_a_text_the_vault_has_is_not_looked_at_again(client: Redis, sqlite_url: str) -> None:
+    """It tells that the device is as it was; there is nothing to keep of it."""
+    (first,) = queued(sqlite_url, "sw1")
+    publish(client, STREAM, first)
+    with running(client, sqlite_url):
+        wait_for_rows(sqlite_url, 1)
+        (again,) = queued(sqlite_url, "sw1")
+        fields: dict[Any, Any] = dict(encode(again))
+        client.xadd(STREAM, fields | {"device_config": b"hostname sw2\n"})
+        wait_until(lambda: rows(sqlite_url)["sw1"].task_id == again.task_id, WITHIN_S, or_say=lambda: "no second row")
+        wait_for_no_pending(client)
+    assert rows(sqlite_url)["sw1"].status == "success"
+    assert revisions_of(sqlite_url, ["sw1"]) == {"sw1": 1}
+    with open_store(sqlite_url) as store, store.reading() as session:
+        (text,) = session.scalars(select(DeviceConfig))
+        assert text_of(text) == "hostname sw1\n"
 
 
 def test_an_original_sealed_with_a_strangers_key_is_set_aside(client: Redis, sqlite_url: str) -> None:

@@ -32,6 +32,11 @@ def with_metadata(sent: CollectResult, **changed: Any) -> dict[bytes, bytes]:
     return fields | {b"artifacts": json.dumps(metadata).encode()}
 
 
+def texts_in(fields: dict[bytes, bytes]) -> list[str]:
+    """As whoever keeps them asks for them."""
+    return [artifact.text for artifact in decode(fields).artifacts]
+
+
 @given(
     texts=st.lists(TEXTS, min_size=1, max_size=3),
     message=TEXTS,
@@ -88,7 +93,8 @@ def test_unknown_fields_and_unknown_statuses_are_tolerated() -> None:
         ({"facts": b"[]"}, "facts is not a JSON object"),
         ({"artifacts": b"[1]"}, "artifacts.0 is not an object"),
         ({"artifacts": b"[]"}, "a success without a configuration"),
-        ({"device_config": b"hostname other\n"}, "its digest is that of another text"),
+        ({"device_config": b"hostname other\n"}, "artifact running is another than its digest tells of"),
+        ({"device_config": b"hostname same\xff\n"}, "artifact running is not UTF-8"),
         ({"device_config": b"hostname"}, "does not hold the 15 bytes"),
         ({"initiated_at": b"yesterday"}, "initiated_at"),
         ({"attempt": b"-1"}, "attempt"),
@@ -96,7 +102,7 @@ def test_unknown_fields_and_unknown_statuses_are_tolerated() -> None:
 )
 def test_a_wrong_field_is_refused_by_its_name(change: dict[str, bytes], told: str) -> None:
     with pytest.raises(MalformedMessage, match=told):
-        decode(fields_of(result(request(), "success", "hostname same\n"[:14] + "\n"), **change))
+        texts_in(fields_of(result(request(), "success", "hostname same\n"[:14] + "\n"), **change))
 
 
 @pytest.mark.parametrize(
@@ -105,13 +111,13 @@ def test_a_wrong_field_is_refused_by_its_name(change: dict[str, bytes], told: st
         ({"size": 2**40}, "not a number of bytes up to"),
         ({"size": "12"}, "not a number of bytes up to"),
         ({"encoding": "lzma"}, "encoding 'lzma' is unknown"),
-        ({"encoding": "zstd"}, "device_config is not compressed data"),
-        ({"digest": "sha256:0"}, "its digest is that of another text"),
+        ({"encoding": "zstd"}, "artifact running is not compressed data"),
+        ({"digest": "sha256:0"}, "artifact running is another than its digest tells of"),
     ],
 )
 def test_wrong_metadata_is_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(MalformedMessage, match=told):
-        decode(with_metadata(result(request(), "success", "hostname same\n"), **change))
+        texts_in(with_metadata(result(request(), "success", "hostname same\n"), **change))
 
 
 def test_a_text_that_did_not_come_is_refused() -> None:
@@ -122,11 +128,16 @@ def test_a_text_that_did_not_come_is_refused() -> None:
 
 
 def test_a_compressed_text_cut_short_or_with_more_behind_it_is_refused() -> None:
-    fields = fields_of(result(request(), "success", "interface ethernet 1\n" * 1000))
-    with pytest.raises(MalformedMessage, match="device_config is cut short"):
-        decode(fields | {b"device_config": fields[b"device_config"][:-5]})
-    with pytest.raises(MalformedMessage, match="device_config is followed by something else"):
-        decode(fields | {b"device_config": fields[b"device_config"] + b"!"})
+    sent = result(request(), "success", "interface ethernet 1\n" * 1000)
+    fields = fields_of(sent)
+    for came, told in (
+        (fields[b"device_config"][:-5], "is cut short"),
+        (fields[b"device_config"] + b"!", "is followed by something else"),
+        (compress(b"interface ethernet 2\n" * 1000), "is another than its digest tells of"),
+        (compress(b"interface ethernet 1\n" * 999), "has not the 21000 bytes"),
+    ):
+        with pytest.raises(MalformedMessage, match=f"the text of artifact running {told}"):
+            texts_in(fields | {b"device_config": came})
 
 
 def test_what_a_worker_of_an_earlier_release_compressed_is_read_and_stored_as_it_came() -> None:
@@ -149,8 +160,8 @@ def test_a_small_entry_can_not_fill_the_memory() -> None:
     fields = with_metadata(result(request(), "success", "hostname same\n"), encoding="zstd", size=1000)
     tracemalloc.start()
     try:
-        with pytest.raises(MalformedMessage, match="device_config holds more than 1000 bytes"):
-            decode(fields | {b"device_config": bomb})
+        with pytest.raises(MalformedMessage, match="artifact running holds more than 1000 bytes"):
+            texts_in(fields | {b"device_config": bomb})
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
