@@ -32,6 +32,9 @@ class Pair:
 
 def count_changes(old: str, new: str) -> tuple[int, int]:
     """Lines added and removed. A line that only moved counts as neither; the time grows with the size alone."""
+    if not old:
+        # To look for what is the same would take longer than to count.
+        return _lines_in(new), 0
     head = _line_begin(old, _same_characters(old, new))
     old, new = old[head:], new[head:]
     tail = _same_characters(old[::-1], new[::-1])

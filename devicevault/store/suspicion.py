@@ -37,7 +37,7 @@ def suspicion(batch: Batch, device: KnownDevice, result: CollectResult, suspect_
     """
     for artifact in result.artifacts:
         latest = device.revisions.get(storable(artifact.name))
-        if latest is None or is_same_original(latest, artifact):
+        if latest is None or artifact.digest == latest.digest or is_same_original(latest, artifact):
             continue
         last_good, size = latest.size, artifact.size
         file_bytes = described_bytes(artifact.text) if artifact.size <= MAX_BYTES else None
