@@ -166,13 +166,15 @@ class Artifact(Message):
             raw = decompress(self.compressed, self.size)
             text = raw.decode()
         except CompressionError as error:
-            raise MalformedMessage(f"the text of artifact {self.name} {error}") from None
+            raise MalformedMessage(f"the text of artifact {self.name!r} {error}") from None
         except UnicodeDecodeError:
-            raise MalformedMessage(f"the text of artifact {self.name} is not UTF-8") from None
+            raise MalformedMessage(f"the text of artifact {self.name!r} is not UTF-8") from None
         if len(raw) != self.size:
-            raise MalformedMessage(f"the text of artifact {self.name} has not the {self.size} bytes it is told to have")
+            raise MalformedMessage(
+                f"the text of artifact {self.name!r} has not the {self.size} bytes it is told to have"
+            )
         if digest_of(raw) != self.digest:
-            raise MalformedMessage(f"the text of artifact {self.name} is another than its digest tells of")
+            raise MalformedMessage(f"the text of artifact {self.name!r} is another than its digest tells of")
         return text
 
 

@@ -147,30 +147,31 @@ class Intake:
         Where one of them can't be held nothing of the batch is stored: by halves, in their order, it is found out.
         """
         try:
-            self._write_together(store, [result for _, result in readable])
+            malformed = self._write_together(store, [result for _, result in readable])
         except (Stopped, ServiceUnavailable):
             raise
-        except Exception as error:
+        except Exception:
             if len(readable) == 1:
                 entry, result = readable[0]
-                if isinstance(error, MalformedMessage):
-                    return [], [(entry, str(error))]
                 logger.exception("%s: this result can't be stored", result.device, extra=_fields(result))
                 return [], [(entry, "the database can't hold it; the consumer's log tells more")]
-            middle = len(readable) // 2
-            (stored, unfit), (more, others) = (
-                self._write(store, half) for half in (readable[:middle], readable[middle:])
-            )
-            return stored + more, unfit + others
-        return [entry for entry, _ in readable], []
+        else:
+            stored = [entry for place, (entry, _) in enumerate(readable) if place not in malformed]
+            return stored, [(readable[place][0], reason) for place, reason in malformed.items()]
+        # Only now: while an exception is dealt with, all that was in hand at the time stays in memory.
+        middle = len(readable) // 2
+        (stored, unfit), (more, others) = (self._write(store, half) for half in (readable[:middle], readable[middle:]))
+        return stored + more, unfit + others
 
-    def _write_together(self, store: Store, results: Sequence[CollectResult]) -> None:
+    def _write_together(self, store: Store, results: Sequence[CollectResult]) -> dict[int, str]:
+        """Why some of them are malformed, by their places; all others are stored."""
         report = self._patience.insist(
             lambda: write_results(store, results, suspect_shrink=self.rules.settings.suspect_shrink)
         )
         self.stored += len(report.written)
         self._tell_stored(results, report)
         _log(results, report)
+        return report.malformed
 
 
 def _end_row(store: Store, task_id: str, reason: str) -> None:

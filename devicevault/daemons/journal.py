@@ -57,7 +57,8 @@ class JournalHandler(logging.Handler):
 
     def _fields(self, record: logging.LogRecord) -> list[tuple[str, Any]]:
         fields: list[tuple[str, Any]] = [
-            ("MESSAGE", self.format(record)),
+            # What a device or another process said may hold halves of surrogate pairs, which UTF-8 does not know.
+            ("MESSAGE", self.format(record).encode(errors="replace").decode()),
             ("PRIORITY", priority_of(record.levelno)),
             ("SYSLOG_IDENTIFIER", self._identifier),
             ("SYSLOG_PID", os.getpid()),
@@ -70,7 +71,7 @@ class JournalHandler(logging.Handler):
         for attribute, field in names.JOURNAL_FIELDS.items():
             value = getattr(record, attribute, "")
             if value:
-                fields.append((field, str(value)))
+                fields.append((field, str(value).encode(errors="replace").decode()))
         return fields
 
 

@@ -54,8 +54,15 @@ class Patience:
                     raise Stopped from None
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
                 continue
-            if told:
-                logger.info("back at work after: %s", told)
-                self.trouble = ""
-                self._status.tell()
+            except Exception:
+                self._back_after(told)
+                raise
+            self._back_after(told)
             return answer
+
+    def _back_after(self, told: str) -> None:
+        """The service is there again, whatever the action came to."""
+        if told:
+            logger.info("back at work after: %s", told)
+            self.trouble = ""
+            self._status.tell()

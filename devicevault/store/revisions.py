@@ -38,14 +38,17 @@ def collected_at(result: CollectResult) -> datetime:
 def record_artifacts(
     batch: Batch, device: KnownDevice, row: KnownRow, artifacts: Sequence[Artifact], read_at: datetime
 ) -> list[Change]:
-    """Store what a success brought home at ``read_at``; tell the revisions it made."""
+    """Store what a success brought home at ``read_at``; tell the revisions it made.
+
+    The texts are proven, but for those of :func:`is_as_it_was`.
+    """
     changes: list[Change] = []
     described: list[dict[str, Any]] = []
     for artifact in artifacts:
         if not device.main_artifact:
             device.main_artifact, device.is_touched = storable(artifact.name), True
         latest = device.revisions.get(storable(artifact.name))
-        if latest is not None and read_at < latest.confirmed_at:
+        if latest is not None and _is_overtaken(latest, read_at):
             # It was overtaken on its way here: keep the text, but do not present it as the newest state.
             batch.texts.add(artifact)
             described.append(described_artifact(artifact, None))
@@ -64,6 +67,20 @@ def record_artifacts(
         described.append(described_artifact(artifact, revision.number))
     row.write(artifacts=described, changed=bool(changes))
     return changes
+
+
+def is_as_it_was(latest: KnownRevision | None, artifact: Artifact, rules_digest: str, read_at: datetime) -> bool:
+    """Whether an artifact tells nothing but that it has not changed, so that nothing of its text is kept."""
+    return (
+        latest is not None
+        and artifact.size == latest.size
+        and reason_of(latest, artifact, rules_digest) is None
+        and not _is_overtaken(latest, read_at)
+    )
+
+
+def _is_overtaken(latest: KnownRevision, read_at: datetime) -> bool:
+    return read_at < latest.confirmed_at
 
 
 def reason_of(latest: KnownRevision | None, artifact: Artifact, rules_digest: str) -> Reason | None:
@@ -105,7 +122,8 @@ def _new_revision(
 ) -> tuple[KnownRevision, Change]:
     name = storable(artifact.name)
     latest = device.revisions.get(name)
-    added, removed = _kept(batch, latest, artifact)
+    batch.texts.add(artifact)
+    added, removed = _counted(batch, latest, artifact)
     author, authored_at = _told_author(device, row) if reason is not Reason.RULES else ("", "")
     revision = KnownRevision(
         id=None,
@@ -132,12 +150,10 @@ def _new_revision(
     return revision, change
 
 
-def _kept(batch: Batch, latest: KnownRevision | None, artifact: Artifact) -> tuple[int, int]:
-    """Keep the text, and tell the lines added and removed."""
-    text = batch.texts.add(artifact)
+def _counted(batch: Batch, latest: KnownRevision | None, artifact: Artifact) -> tuple[int, int]:
     if latest is not None and latest.digest == artifact.digest:
         return 0, 0
-    return count_changes(batch.texts.text(latest.digest) if latest else "", text)
+    return count_changes(batch.texts.text(latest.digest) if latest else "", batch.texts.text(artifact.digest))
 
 
 def _told_author(device: KnownDevice, row: KnownRow) -> tuple[str, str]:

@@ -23,6 +23,9 @@ _IDS: Final[Select[str, int]] = (
     .with_for_update(read=True, key_share=True)
 )
 
+#: A text of this size is not made twice while its result is written.
+AT_HAND_BYTES: Final = 1024 * 1024
+
 
 def text_of(config: DeviceConfig) -> str:
     """The normalised text."""
@@ -38,6 +41,8 @@ class Texts:
         self._session = session
         self._read: dict[str, bytes] = {}
         self._added: dict[str, Artifact] = {}
+        #: Of those that were proven last.
+        self._at_hand: dict[str, str] = {}
 
     def read(self, digests: Iterable[str]) -> None:
         """Read stored texts at once that :meth:`text` would read one by one."""
@@ -49,19 +54,27 @@ class Texts:
 
     def text(self, digest: str) -> str:
         """A text that is stored or was added."""
+        if digest in self._at_hand:
+            return self._at_hand[digest]
         if digest in self._added:
             return self._added[digest].text
         self.read([digest])
         return decompress(self._read[digest]).decode()
 
-    def add(self, artifact: Artifact) -> str:
-        """The text of this artifact, which :meth:`write` stores unless a device had it before.
+    def prove(self, artifacts: Iterable[Artifact]) -> None:
+        """See that these are the texts their digests tell of, and have short ones at hand until the next are proven.
 
-        Raises :class:`~devicevault.errors.MalformedMessage` where it is another text than its digest tells of.
+        Raises :class:`~devicevault.errors.MalformedMessage` where one is not.
         """
-        text = artifact.text
+        self._at_hand.clear()
+        for artifact in artifacts:
+            text = artifact.text
+            if artifact.size <= AT_HAND_BYTES:
+                self._at_hand[artifact.digest] = text
+
+    def add(self, artifact: Artifact) -> None:
+        """Let :meth:`write` store the text of this artifact, which is proven, unless a device had it before."""
         self._added.setdefault(artifact.digest, artifact)
-        return text
 
     def write(self) -> None:
         """Make sure that every text that was added is stored, and tell their ``ids``."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from devicevault.errors import MalformedMessage
 from devicevault.messages import CollectResult, Status
 from devicevault.settings import ConsumerSettings
 from devicevault.store.batch import Batch
@@ -18,7 +19,7 @@ from devicevault.store.devices import note_newest, pin_host_key
 from devicevault.store.engine import Store
 from devicevault.store.known import KnownRow
 from devicevault.store.missing import ensure_devices, ensure_rows, ensure_runs
-from devicevault.store.revisions import Change, collected_at, record_artifacts
+from devicevault.store.revisions import Change, collected_at, is_as_it_was, record_artifacts
 from devicevault.store.rows import storable
 from devicevault.store.suspicion import hold, release, suspicion
 
@@ -45,6 +46,8 @@ class WriteReport:
     changes: list[Change] = field(default_factory=list)
     #: Why what a task brought home was held instead of taken, by ``task_id``.
     suspects: dict[str, str] = field(default_factory=dict)
+    #: Why a result was not written, by its place in the batch: a text of it is another than its digest tells of.
+    malformed: dict[int, str] = field(default_factory=dict)
 
 
 def outranks(new: str, old: str) -> bool:
@@ -59,8 +62,7 @@ def write_results(
 
     A result of a task nobody queued gets a row as well. A success with a text more than ``suspect_shrink`` (a share)
     smaller than the last good one is written as ``suspect``. Raises
-    :class:`~devicevault.errors.ServiceUnavailable`, and :class:`~devicevault.errors.MalformedMessage` for a new text
-    that is another than its digest tells of; nothing is written then.
+    :class:`~devicevault.errors.ServiceUnavailable`, and nothing is written then.
     """
     report = WriteReport()
     if not results:
@@ -73,8 +75,13 @@ def write_results(
         ensure_rows(session, results, batch.devices)
         batch.lock_rows(storable(result.task_id) for result in results)
         batch.texts.read(_texts_to_compare(batch, results))
-        for result in results:
-            _write(batch, result, suspect_shrink, report)
+        for place, result in enumerate(results):
+            try:
+                reason = _suspicion(batch, result, suspect_shrink)
+            except MalformedMessage as error:
+                report.malformed[place] = str(error)
+            else:
+                _write(batch, result, reason, report)
         batch.write()
     return report
 
@@ -89,10 +96,28 @@ def _texts_to_compare(batch: Batch, results: Sequence[CollectResult]) -> Iterato
                 yield known.digest
 
 
-def _write(batch: Batch, result: CollectResult, suspect_shrink: float, report: WriteReport) -> None:
+def _suspicion(batch: Batch, result: CollectResult, suspect_shrink: float) -> str:
+    """Why a success can't be trusted, or an empty string; every text of it that is kept is proven.
+
+    Raises :class:`~devicevault.errors.MalformedMessage` where one is another than its digest tells of.
+    """
+    if result.status != Status.SUCCESS:
+        return ""
+    device, rules_digest, read_at = batch.devices[storable(result.device_id)], result.rules_digest, collected_at(result)
+    batch.texts.prove(
+        artifact
+        for artifact in result.artifacts
+        if not is_as_it_was(device.revisions.get(storable(artifact.name)), artifact, storable(rules_digest), read_at)
+    )
+    reason = suspicion(batch, device, result, suspect_shrink)
+    if reason:
+        batch.texts.prove(result.artifacts)
+    return reason
+
+
+def _write(batch: Batch, result: CollectResult, reason: str, report: WriteReport) -> None:
+    """``reason`` is why it is suspect."""
     device, row = batch.devices[storable(result.device_id)], batch.rows[storable(result.task_id)]
-    is_success = result.status == Status.SUCCESS
-    reason = suspicion(batch, device, result, suspect_shrink) if is_success else ""
     status = Status.SUSPECT if reason else result.status
     if not outranks(status, row.status) or _is_expired_too_early(row, result):
         report.ignored += 1
@@ -103,7 +128,7 @@ def _write(batch: Batch, result: CollectResult, suspect_shrink: float, report: W
         row.write(error_message=storable(reason))
         report.suspects[result.task_id] = reason
         hold(batch, device, row, result)
-    elif is_success:
+    elif status == Status.SUCCESS:
         report.changes += record_artifacts(batch, device, row, result.artifacts, collected_at(result))
         release(device, collected_at(result))
         pin_host_key(device, row)

@@ -107,6 +107,10 @@ def _check_names(result: CollectResult) -> None:
     for name, value in given:
         if len(value) > NAME_MAX_CHARACTERS:
             raise MalformedMessage(f"{name} is longer than {NAME_MAX_CHARACTERS} characters")
+    for index, artifact in enumerate(result.artifacts):
+        # It stands in messages: no line end, no control sequence, no half of a surrogate pair.
+        if not artifact.name.isprintable():
+            raise MalformedMessage(f"artifacts.{index}.name holds signs that can't be printed")
 
 
 def _artifacts(fields: Fields, max_bytes: int) -> list[dict[str, Any]]:

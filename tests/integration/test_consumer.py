@@ -99,7 +99,7 @@ def test_a_text_that_is_not_what_its_digest_tells_of_is_set_aside_alone(client: 
         found = wait_for_rows(sqlite_url, 9)
         wait_until(lambda: client.xlen(DEAD) == 1, WITHIN_S, or_say=lambda: str(dead_letters(client)))
     assert {name for name, row in found.items() if row.status == "success"} == {one.device for one in sent} - {"sw4"}
-    assert "the text of artifact running is another than its digest tells of" in found["sw4"].error_message
+    assert "the text of artifact 'running' is another than its digest tells of" in found["sw4"].error_message
     wait_for_no_pending(client)
 
 
@@ -112,8 +112,11 @@ def test_a_text_the_vault_has_is_not_looked_at_again(client: Redis, sqlite_url: 
         (again,) = queued(sqlite_url, "sw1")
         fields: dict[Any, Any] = dict(encode(again))
         client.xadd(STREAM, fields | {"device_config": b"hostname sw2\n"})
-        wait_until(lambda: rows(sqlite_url)["sw1"].task_id == again.task_id, WITHIN_S, or_say=lambda: "no second row")
-        wait_for_no_pending(client)
+        wait_until(
+            lambda: rows(sqlite_url)["sw1"].task_id == again.task_id and rows(sqlite_url)["sw1"].is_final,
+            WITHIN_S,
+            or_say=lambda: "the second has not ended",
+        )
     assert rows(sqlite_url)["sw1"].status == "success"
     assert revisions_of(sqlite_url, ["sw1"]) == {"sw1": 1}
     with open_store(sqlite_url) as store, store.reading() as session:

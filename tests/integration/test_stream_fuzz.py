@@ -62,6 +62,7 @@ NASTY = st.sampled_from(
         b'[{"name": "a", "size": 1e999, "digest": 3}]',
         b'[{"name": "a", "size": true, "digest": "d", "encoding": "zlib"}]',
         b'[{"name": "a", "size": 9, "digest": "d", "encoding": "zstd"}]',
+        b'[{"name": "a\\ud800\\n", "size": 9, "digest": "d", "encoding": "zstd"}]',
         b"\x28\xb5\x2f\xfd",
         # a frame that wants a window of 2 TB
         b"\x28\xb5\x2f\xfd\x00\xf8\x01\x00\x00",
@@ -94,11 +95,16 @@ def entries(draw: st.DrawFn) -> Fields:
 @given(entries())
 @settings(max_examples=500, deadline=None)
 def test_an_entry_is_read_or_refused_in_words(fields: Fields) -> None:
+    refused = ""
     try:
         found = decode(fields)
-    except MalformedMessage:
-        return
-    assert found.status != "queued"
+        texts = {each.digest: each.text for each in found.artifacts}
+    except MalformedMessage as error:
+        refused = str(error)
+    assert refused.isprintable()
+    if not refused:
+        assert found.status != "queued"
+        assert all(digest_of(text.encode()) == digest for digest, text in texts.items())
 
 
 @given(

@@ -118,6 +118,38 @@ def test_so_many_bytes_of_texts_are_written_in_one_transaction(store: Store, mon
     assert written == [2, 2, 1]
 
 
+def test_what_a_database_refuses_is_searched_for_without_an_exception_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep whatever was in memory when it was raised, once for each half of a half."""
+    in_hand: list[bool] = []
+
+    def write(_store: Store, results: Sequence[CollectResult], **_: Any) -> WriteReport:
+        in_hand.append(sys.exc_info()[0] is not None)
+        if any(each.device == "sw3" for each in results):
+            raise ValueError("too large a number")
+        return WriteReport()
+
+    monkeypatch.setattr(intake, "write_results", write)
+    monkeypatch.setattr(intake, "mark_lost", lambda *_: None)
+    set_aside: list[str] = []
+    reader: Any = SimpleNamespace(
+        acknowledge=lambda _: None,
+        trim=lambda: 0,
+        memory_runs_low=False,
+        dead_stream="dead",
+        dead_letter=lambda each, _: set_aside.append(each.text("device")),
+    )
+    patience: Any = SimpleNamespace(insist=lambda call: call())
+    rules = Rules.from_settings(Settings(vault=VaultSettings(originals="plain")))
+    taking = intake.Intake(reader, rules, patience, lambda *_: None)
+    fields = [encode(result(request(f"sw{n}"), "success", TEXT)) for n in range(8)]
+    raw = [{name.encode(): value for name, value in each.items()} for each in fields]
+    nowhere: Any = SimpleNamespace(session=nullcontext)
+    assert taking.take(nowhere, [entry.Entry(f"{n}-0", each) for n, each in enumerate(raw)])
+    assert set_aside == ["sw3"]
+    assert len(in_hand) == 7
+    assert not any(in_hand)
+
+
 def test_a_workers_connection_to_redis_keeps_little_memory(tmp_path: Path) -> None:
     """Each session has one, and redis-py fills as much as it may ever read at once."""
     credentials = tmp_path / "credentials.toml"

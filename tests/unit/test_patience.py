@@ -10,7 +10,7 @@ import pytest
 from devicevault.daemons.patience import LONGEST_PAUSE_S, Patience, Stopped
 from devicevault.daemons.service import Progress
 from devicevault.daemons.status import LiveStatus
-from devicevault.errors import ServiceUnavailable
+from devicevault.errors import MalformedMessage, ServiceUnavailable
 
 
 class Pauses(threading.Event):
@@ -46,3 +46,20 @@ def test_a_pause_between_two_attempts_is_no_lack_of_progress() -> None:
         Patience(pauses, progress, LiveStatus(str)).insist(away)
     assert max(pauses.lengths_s) == LONGEST_PAUSE_S
     assert max(pauses.ages_s) < 1
+
+
+def test_a_service_that_is_back_is_back_whatever_the_action_came_to() -> None:
+    progress = Progress()
+    patience = Patience(Pauses(progress, 8), progress, LiveStatus(str))
+    troubles: list[str] = []
+
+    def refused() -> None:
+        troubles.append(patience.trouble)
+        if len(troubles) < 3:
+            raise ServiceUnavailable("Redis is away", "start it")
+        raise MalformedMessage("no result")
+
+    with pytest.raises(MalformedMessage):
+        patience.insist(refused)
+    assert "Redis is away" in troubles[-1]
+    assert patience.trouble == ""

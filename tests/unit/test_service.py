@@ -183,6 +183,18 @@ def test_the_journal_gets_fields_to_search_by_and_no_password(tmp_path: Path) ->
     assert fields["MESSAGE"].endswith("is away")
 
 
+def test_half_a_surrogate_pair_is_no_reason_to_end(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
+        journald.bind(str(tmp_path / "journal"))
+        journald.settimeout(5)
+        handler = JournalHandler("devicevault-consumer", JournaldTransport(tmp_path / "journal"))
+        record = logging.LogRecord("x", logging.ERROR, "/a.py", 7, "half of %s", ("\ud800",), None, "f")
+        record.device = "core\udfff"
+        handler.emit(record)
+        fields = journal_fields(journald.recv(65536))
+    assert (fields["MESSAGE"], fields["DEVICE"]) == ("half of ?", "core?")
+
+
 def test_a_line_names_the_device_once_and_hides_passwords_in_tracebacks() -> None:
     try:
         raise ValueError("amqp://guest:geheim@host//")

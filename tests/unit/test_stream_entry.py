@@ -93,8 +93,8 @@ def test_unknown_fields_and_unknown_statuses_are_tolerated() -> None:
         ({"facts": b"[]"}, "facts is not a JSON object"),
         ({"artifacts": b"[1]"}, "artifacts.0 is not an object"),
         ({"artifacts": b"[]"}, "a success without a configuration"),
-        ({"device_config": b"hostname other\n"}, "artifact running is another than its digest tells of"),
-        ({"device_config": b"hostname same\xff\n"}, "artifact running is not UTF-8"),
+        ({"device_config": b"hostname other\n"}, "artifact 'running' is another than its digest tells of"),
+        ({"device_config": b"hostname same\xff\n"}, "artifact 'running' is not UTF-8"),
         ({"device_config": b"hostname"}, "does not hold the 15 bytes"),
         ({"initiated_at": b"yesterday"}, "initiated_at"),
         ({"attempt": b"-1"}, "attempt"),
@@ -111,8 +111,8 @@ def test_a_wrong_field_is_refused_by_its_name(change: dict[str, bytes], told: st
         ({"size": 2**40}, "not a number of bytes up to"),
         ({"size": "12"}, "not a number of bytes up to"),
         ({"encoding": "lzma"}, "encoding 'lzma' is unknown"),
-        ({"encoding": "zstd"}, "artifact running is not compressed data"),
-        ({"digest": "sha256:0"}, "artifact running is another than its digest tells of"),
+        ({"encoding": "zstd"}, "artifact 'running' is not compressed data"),
+        ({"digest": "sha256:0"}, "artifact 'running' is another than its digest tells of"),
     ],
 )
 def test_wrong_metadata_is_refused(change: dict[str, Any], told: str) -> None:
@@ -136,7 +136,7 @@ def test_a_compressed_text_cut_short_or_with_more_behind_it_is_refused() -> None
         (compress(b"interface ethernet 2\n" * 1000), "is another than its digest tells of"),
         (compress(b"interface ethernet 1\n" * 999), "has not the 21000 bytes"),
     ):
-        with pytest.raises(MalformedMessage, match=f"the text of artifact running {told}"):
+        with pytest.raises(MalformedMessage, match=f"the text of artifact 'running' {told}"):
             texts_in(fields | {b"device_config": came})
 
 
@@ -160,7 +160,7 @@ def test_a_small_entry_can_not_fill_the_memory() -> None:
     fields = with_metadata(result(request(), "success", "hostname same\n"), encoding="zstd", size=1000)
     tracemalloc.start()
     try:
-        with pytest.raises(MalformedMessage, match="artifact running holds more than 1000 bytes"):
+        with pytest.raises(MalformedMessage, match="artifact 'running' holds more than 1000 bytes"):
             texts_in(fields | {b"device_config": bomb})
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
@@ -177,6 +177,12 @@ def test_texts_are_bounded_together() -> None:
 def test_a_name_no_database_can_index_is_refused(name: str) -> None:
     with pytest.raises(MalformedMessage, match=f"{name} is longer than 250 characters"):
         decode(fields_of(result(request(), "failure"), **{name: b"x" * 251}))
+
+
+@pytest.mark.parametrize("name", ["a\ud800", "a\nb", "\x1b[2J"])
+def test_a_name_no_line_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(MalformedMessage, match=r"artifacts\.0\.name holds signs"):
+        decode(with_metadata(result(request(), "success", "hostname a\n"), name=name))
 
 
 def test_a_flood_of_log_lines_is_capped() -> None:
