@@ -124,7 +124,7 @@ def site(
                 f"[worker]\nconcurrency = {concurrency}\n{settings}"
             ),
             # As the worker's unit has it; here every daemon gets it.
-            environ={"MALLOC_ARENA_MAX": "2"},
+            environ={"MALLOC_ARENA_MAX": "2", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"},
         )
         vault.write_credentials(f'[credentials.lab]\nusername = "{USERNAME}"\npassword = "{PASSWORD}"\n')
         vault.ok("keys", "create")
