@@ -8,6 +8,9 @@ from typing import Any, Final
 
 from devicevault.messages import Artifact, CollectRequest, CollectResult
 
+#: A configuration, and what is left of it once the session broke off.
+WHOLE: Final = "".join(f"interface ethernet {number}\n" for number in range(100))
+PART: Final = WHOLE[: len(WHOLE) // 2]
 MORNING: Final = datetime(2026, 5, 4, 6, 0, tzinfo=UTC)
 
 

@@ -97,7 +97,10 @@ class Worker:
         return result
 
     def publish(self, result: CollectResult, done_s: float = 0.0) -> None:
-        """Puts a result into the stream, however long Redis is away. Raises :class:`CollectionInterrupted`."""
+        """Puts a result into the stream, however long Redis is away; its task counts as done for ``done_s`` seconds.
+
+        Raises :class:`CollectionInterrupted`.
+        """
         stream = self.context.settings.results_stream
         self.patience.insist(lambda: publish(self.redis, stream, result, done_s=done_s))
 
@@ -154,7 +157,7 @@ class Worker:
             raise
 
     def _done_s(self, result: CollectResult, request: CollectRequest) -> float:
-        """How long other messages of the task may come; of one that was asked for again, the first alone may expire."""
+        """Seconds for which other messages of the task may come; 0.0 where one of them may still bring a backup."""
         if result.status in (Status.EXPIRED, Status.SKIPPED):
             return 0.0
         done_s = 2.0 * self.context.settings.acknowledgement_limit_s

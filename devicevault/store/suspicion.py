@@ -33,14 +33,14 @@ def suspicion(batch: Batch, device: KnownDevice, result: CollectResult, suspect_
     """Why this success can't be trusted, with what to do, or an empty string.
 
     Of a file, its own size counts. A text that is shorter only because of other rules (the original is the same) is
-    not suspect.
+    not suspect. Texts that differ from the last good ones are proven (:meth:`Texts.prove`) before.
     """
     for artifact in result.artifacts:
         latest = device.revisions.get(storable(artifact.name))
         if latest is None or artifact.digest == latest.digest or is_same_original(latest, artifact):
             continue
         last_good, size = latest.size, artifact.size
-        file_bytes = described_bytes(artifact.text) if artifact.size <= MAX_BYTES else None
+        file_bytes = described_bytes(batch.texts.text(artifact.digest)) if artifact.size <= MAX_BYTES else None
         if file_bytes is not None:
             last_good, size = described_bytes(batch.texts.text(latest.digest)) or 0, file_bytes
         if size < last_good * (1 - suspect_shrink):

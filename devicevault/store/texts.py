@@ -41,7 +41,7 @@ class Texts:
         self._session = session
         self._read: dict[str, bytes] = {}
         self._added: dict[str, Artifact] = {}
-        #: Of those that were proven last.
+        #: Short ones that were proven last.
         self._at_hand: dict[str, str] = {}
 
     def read(self, digests: Iterable[str]) -> None:

@@ -12,12 +12,9 @@ from devicevault.messages import Artifact, CollectResult
 from devicevault.store import Store, open_store, write_results
 from devicevault.store.models import DeviceBackupResult, DeviceConfig, DeviceRevision, HeldArtifact
 from devicevault.store.texts import text_of
-from tests.results import artifact, request, result
+from tests.results import PART, WHOLE, artifact, request, result
 
 pytestmark = pytest.mark.services
-
-WHOLE = "".join(f"interface ethernet {number}\n" for number in range(100))
-PART = WHOLE[: len(WHOLE) // 2]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

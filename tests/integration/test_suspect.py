@@ -11,12 +11,9 @@ from devicevault.errors import UsageError
 from devicevault.messages import CollectResult
 from devicevault.store import Store, open_store, reader, suspicion, write_results
 from devicevault.store.reader import DeviceState, Held
-from tests.results import artifact, at, request, result
+from tests.results import PART, WHOLE, artifact, at, request, result
 
 pytestmark = pytest.mark.services
-
-WHOLE = "".join(f"interface ethernet {number}\n" for number in range(100))
-PART = WHOLE[: len(WHOLE) // 2]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
