@@ -24,6 +24,7 @@ from devicevault import heartbeat, names, refusal
 from devicevault.celery_app import app
 from devicevault.collector.process import this_process
 from devicevault.daemons import broker_watch
+from devicevault.daemons.own_processor import own_processor
 from devicevault.daemons.reload import Reloader
 from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon, settle
 from devicevault.daemons.share import Share
@@ -68,6 +69,11 @@ def work(settings: Settings, group: str, share: Share = Share()) -> None:  # noq
 
     Raises :class:`ConfigurationError`, and :class:`ServiceUnavailable` when Redis or the broker is away for too long.
     """
+    with own_processor():
+        _work(settings, group, share)
+
+
+def _work(settings: Settings, group: str, share: Share) -> None:
     app.use(settings.for_group(group))
     wait_for_keys(app.settings)
     worker = this_process.worker()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,12 +43,23 @@ def collect(machine: Machine, *devices: str) -> None:
     machine.run("devicevault", "collect", *devices, "--wait", "--timeout", "90")
 
 
+def status_of(machine: Machine, pid: str) -> dict[str, str]:
+    """What the kernel tells of a process."""
+    lines = machine.run("cat", f"/proc/{pid}/status").splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def own_processors(processes: int) -> set[str]:
+    """What so many processes keep to when no other worker runs on the machine."""
+    allowed = sorted(os.sched_getaffinity(0))
+    assert len(allowed) >= processes, f"the tests need {processes} processors"
+    return set(map(str, allowed[-processes:]))
+
+
 @pytest.mark.parametrize("unit", vault.DAEMONS)
 def test_a_daemon_can_do_no_more_than_its_job(started: Machine, unit: str) -> None:
     pid = started.property(unit, "MainPID")
-    status = dict(
-        line.split(":\t", 1) for line in started.run("cat", f"/proc/{pid}/status").splitlines() if ":\t" in line
-    )
+    status = status_of(started, pid)
     assert int(status["CapBnd"], 16) == 0
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     assert "Max core file size        0                    0" in started.run("cat", f"/proc/{pid}/limits")
@@ -191,14 +203,16 @@ def test_broker_and_redis_are_restarted_under_load(started: Machine) -> None:
 
 
 def test_a_worker_of_several_processes_is_one_service(started: Machine) -> None:
-    """Each in the sandbox; one that is killed costs the others nothing."""
+    """Each in the sandbox, on a processor of its own; one that is killed costs the others nothing."""
     several = started.path("/etc/devicevault/config.d/several.toml")
     several.write_text("[worker]\nprocesses = 2\n")
     started.run("systemctl", "restart", WORKER)
     supervisor = started.property(WORKER, "MainPID")
     assert "in 2 processes: 0 in flight" in started.property(WORKER, "StatusText")
     killed, spared = processes = children(started, supervisor)
-    assert all("NoNewPrivs:\t1" in started.run("cat", f"/proc/{pid}/status") for pid in processes)
+    told = [status_of(started, pid) for pid in processes]
+    assert [status["NoNewPrivs"] for status in told] == ["1", "1"]
+    assert {status["Cpus_allowed_list"] for status in told} == own_processors(2)
     started.run("kill", "-KILL", killed)
     started.wait_until(
         lambda: len(now := children(started, supervisor)) == 2 and killed not in now, 60, "another one is started"
