@@ -24,7 +24,7 @@ from devicevault import heartbeat, names, refusal
 from devicevault.celery_app import app
 from devicevault.collector.process import this_process
 from devicevault.daemons import broker_watch
-from devicevault.daemons.own_processor import own_processor
+from devicevault.daemons.own_processor import OwnProcessor
 from devicevault.daemons.reload import Reloader
 from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon, settle
 from devicevault.daemons.share import Share
@@ -69,7 +69,7 @@ def work(settings: Settings, group: str, share: Share = Share()) -> None:  # noq
 
     Raises :class:`ConfigurationError`, and :class:`ServiceUnavailable` when Redis or the broker is away for too long.
     """
-    with own_processor():
+    with OwnProcessor():
         _work(settings, group, share)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,13 +46,6 @@ def status_of(machine: Machine, pid: str) -> dict[str, str]:
     """What the kernel tells of a process."""
     lines = machine.run("cat", f"/proc/{pid}/status").splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-
-
-def own_processors(processes: int) -> set[str]:
-    """What so many processes keep to when no other worker runs on the machine."""
-    allowed = sorted(os.sched_getaffinity(0))
-    assert len(allowed) >= processes, f"the tests need {processes} processors"
-    return set(map(str, allowed[-processes:]))
 
 
 @pytest.mark.parametrize("unit", vault.DAEMONS)
@@ -212,7 +204,8 @@ def test_a_worker_of_several_processes_is_one_service(started: Machine) -> None:
     killed, spared = processes = children(started, supervisor)
     told = [status_of(started, pid) for pid in processes]
     assert [status["NoNewPrivs"] for status in told] == ["1", "1"]
-    assert {status["Cpus_allowed_list"] for status in told} == own_processors(2)
+    first, second = (status["Cpus_allowed_list"] for status in told)
+    assert (first.isdigit(), second.isdigit(), first != second) == (True, True, True), f"{first} and {second}"
     started.run("kill", "-KILL", killed)
     started.wait_until(
         lambda: len(now := children(started, supervisor)) == 2 and killed not in now, 60, "another one is started"
