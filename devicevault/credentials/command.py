@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from devicevault.errors import CredentialUnusable
+from devicevault.own_processor import run_anywhere
 
 #: Seconds a failure is remembered, so that a broken program is not started again for every waiting device.
 _FAILURE_CACHE_S: Final = 10.0
@@ -70,6 +71,7 @@ class CommandSource:
             )
         except OSError as error:
             raise CredentialUnusable(f"the command {program} can't be started: {error.strerror}", fix) from None
+        run_anywhere(process.pid)
         with process:
             try:
                 output, _ = process.communicate(timeout=self.timeout_s)

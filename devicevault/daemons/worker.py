@@ -24,13 +24,13 @@ from devicevault import heartbeat, names, refusal
 from devicevault.celery_app import app
 from devicevault.collector.process import this_process
 from devicevault.daemons import broker_watch
-from devicevault.daemons.own_processor import OwnProcessor
 from devicevault.daemons.reload import Reloader
 from devicevault.daemons.service import Progress, Watchdog, notify_status, notify_stopping, run_daemon, settle
 from devicevault.daemons.share import Share
 from devicevault.daemons.waiting import wait_for, wait_for_keys
 from devicevault.daemons.worker_report import WorkerReport
 from devicevault.errors import DeviceVaultError, ExitCode
+from devicevault.own_processor import own_processor
 from devicevault.queues import waiting_requests
 from devicevault.settings import Settings, load_settings, mask_passwords
 from devicevault.stream import unavailable
@@ -45,6 +45,7 @@ FIXED: Final = (
     "result_backend",
     "redis_url",
     "worker.concurrency",
+    "worker.own_processor",
     "worker.processes",
     "queue.type",
     "queue.redis_visibility_timeout_s",
@@ -69,7 +70,7 @@ def work(settings: Settings, group: str, share: Share = Share()) -> None:  # noq
 
     Raises :class:`ConfigurationError`, and :class:`ServiceUnavailable` when Redis or the broker is away for too long.
     """
-    with OwnProcessor():
+    with own_processor(settings.for_group(group).worker.own_processor):
         _work(settings, group, share)
 
 

@@ -156,6 +156,10 @@ class WorkerSettings(Table):
         le=PROCESSES_MAX,
         description="Processes they are shared out to; 0: one for each 50 sessions, at most one for each processor.",
     )
+    own_processor: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Whether each process keeps to a processor of its own, if there is one; `auto`: not in a container.",
+    )
     drain_s: float = Field(30, ge=0, description="Seconds a stopping worker lets running sessions finish.")
     sessions_per_s: float = Field(
         0, ge=0, description="Sessions all workers of a group together begin in one second, at most; 0 for no limit."

@@ -121,7 +121,7 @@ def site(
             database_url or f"sqlite:///{folder / 'devicevault.db'}",
             settings_text=(
                 f'[ssh]\ndeadline_s = {DEADLINE_S}\n[metrics]\nlisten = ""\n'
-                f"[worker]\nconcurrency = {concurrency}\n{settings}"
+                f'[worker]\nown_processor = "always"\nconcurrency = {concurrency}\n{settings}'
             ),
             # As the worker's unit has it; here every daemon gets it.
             environ={"MALLOC_ARENA_MAX": "2", "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"},

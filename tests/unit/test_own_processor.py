@@ -8,132 +8,112 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from devicevault.daemons import own_processor as module
-from devicevault.daemons.own_processor import OwnProcessor
-from tests.servers import wait_until
+from devicevault import own_processor as module
+from devicevault.credentials.command import CommandSource
+from devicevault.own_processor import own_processor, run_anywhere
 
 ALLOWED = os.sched_getaffinity(0)
-FIRST, SECOND = (sorted(ALLOWED) * 2)[:2]
 
 pytestmark = pytest.mark.skipif(len(ALLOWED) < 2, reason="there is one processor")
 
 
-class Kernel:
-    """Where it finds room."""
-
-    room = FIRST
-
-
 @pytest.fixture(autouse=True)
-def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    """The tests' own, and so the claims: workers of tests that run at the same time keep to processors as well."""
-    told = Kernel()
-    monkeypatch.setattr(module, "_ADDRESS", f"\0{tmp_path}/")
-    monkeypatch.setattr(module, "_processor", lambda: told.room)
-    yield told
+def among_ourselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Workers of tests that run at the same time keep to processors as well; the tests may run in a container."""
+    for number in ALLOWED:
+        (tmp_path / f"cpu{number}").mkdir()
+    monkeypatch.setattr(module, "_FOLDERS", tmp_path)
+    monkeypatch.setattr(module, "_CONTAINER_MARKS", (tmp_path / "container",))
+    yield
     os.sched_setaffinity(0, ALLOWED)
 
 
-@contextmanager
-def another_thread() -> Iterator[int]:
-    """Its id."""
-    ended = threading.Event()
-    thread = threading.Thread(target=ended.wait)
-    thread.start()
-    try:
-        assert thread.native_id is not None
-        yield thread.native_id
-    finally:
-        ended.set()
-        thread.join()
-
-
-def others() -> Iterator[OwnProcessor]:
-    """Processes, each of which looks for itself."""
-    while True:
-        os.sched_setaffinity(0, ALLOWED)
-        yield OwnProcessor()
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == module.__name__]
 
 
 def test_what_it_starts_keeps_to_the_same_one_while_the_block_lasts() -> None:
-    with OwnProcessor() as own, another_thread() as thread:
-        assert own.number == FIRST
-        assert os.sched_getaffinity(0) == os.sched_getaffinity(thread) == {FIRST}
+    seen: list[set[int]] = []
+    with own_processor("auto") as number:
+        assert number in ALLOWED
+        assert os.sched_getaffinity(0) == {number}
+        thread = threading.Thread(target=lambda: seen.append(os.sched_getaffinity(0)))
+        thread.start()
+        thread.join()
+    assert seen == [{number}]
     assert os.sched_getaffinity(0) == ALLOWED
 
 
-def test_all_threads_move_to_where_there_is_room(kernel: Kernel) -> None:
-    with OwnProcessor() as own, another_thread() as thread:
-        kernel.room = SECOND
-        own.look()
-        assert own.number == SECOND
-        assert os.sched_getaffinity(0) == os.sched_getaffinity(thread) == {SECOND}
-        # What it left is free again.
-        os.sched_setaffinity(0, ALLOWED)
-        kernel.room = FIRST
-        with OwnProcessor() as other:
-            assert other.number == FIRST
+def test_where_the_kernel_put_it_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    for here in ALLOWED:
+        monkeypatch.setattr(module._LIBC, "sched_getcpu", lambda here=here: here)
+        with own_processor("always") as number:
+            assert number == here
 
 
-def test_it_looks_by_itself_from_time_to_time(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_S", 0.01)
-    with OwnProcessor() as own:
-        kernel.room = SECOND
-        wait_until(lambda: os.sched_getaffinity(0) == {SECOND}, 10, or_say=lambda: f"it stays on {own.number}")
+def test_no_two_keep_to_the_same_and_who_comes_too_late_to_none(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    # Each asks for itself, as processes do.
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: ALLOWED)
+    with ExitStack() as stack:
+        assert {stack.enter_context(own_processor("auto")) for _ in ALLOWED} == ALLOWED
+        with own_processor("auto") as late:
+            assert late is None
+        assert told(caplog)[-1] == "This process keeps to no processor: each is another worker's"
+    with own_processor("auto") as again:
+        assert again in ALLOWED
 
 
-def test_no_two_keep_to_the_same_and_who_comes_too_late_to_none_until_there_is_one(kernel: Kernel) -> None:
-    processes = others()
-    with ExitStack() as later:
-        with ExitStack() as stack:
-            mine = [stack.enter_context(next(processes)) for _ in ALLOWED]
-            assert {own.number for own in mine} == ALLOWED
-            for own in mine:
-                before = own.number
-                own.look()
-                assert own.number == before
-            late = later.enter_context(next(processes))
-            assert late.number is None
-            late.look()
-            assert late.number is None
-            assert os.sched_getaffinity(0) == ALLOWED
-        late.look()
-        assert late.number == kernel.room
-
-
-def test_a_killed_process_leaves_its_processor_to_the_next() -> None:
+def test_a_killed_process_leaves_its_processor_to_the_next(tmp_path: Path) -> None:
     script = (
-        "import time\n"
-        "from devicevault.daemons import own_processor as module\n"
-        f"module._ADDRESS = {module._ADDRESS!r}\n"
-        f"module._processor = lambda: {FIRST}\n"
-        "with module.OwnProcessor() as own:\n"
-        "    print(own.number, flush=True)\n"
-        "    time.sleep(600)\n"
+        "import pathlib, time\n"
+        "from devicevault import own_processor as module\n"
+        f"module._FOLDERS = pathlib.Path({str(tmp_path)!r})\n"
+        "with module.own_processor('always') as number:\n"
+        "    print(number, flush=True)\n"
+        "    time.sleep(60)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process.stdout:
-        assert process.stdout.readline() == f"{FIRST}\n"
-        with OwnProcessor() as own:
-            assert own.number not in (FIRST, None)
-        process.kill()
-        process.wait()
-    with OwnProcessor() as own:
-        assert own.number == FIRST
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            taken = int(process.stdout.readline())
+            assert module._claimed(taken) is None
+        finally:
+            process.kill()
+    claim = module._claimed(taken)
+    assert claim is not None
+    os.close(claim)
 
 
-def test_on_one_processor_there_is_nothing_to_keep_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as alone:
-        alone.setattr(os, "sched_getaffinity", lambda _: {3})
-        alone.setattr(os, "sched_setaffinity", lambda *_: pytest.fail("it was set"))
-        with OwnProcessor() as own:
-            assert own.number is None
+def test_the_kernel_has_a_folder_for_each_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert all((module._FOLDERS / f"cpu{number}").is_dir() for number in ALLOWED)
+    assert module._LIBC.sched_getcpu() in ALLOWED
+
+
+@pytest.mark.parametrize("reason", ["never", "one", "container"])
+def test_what_is_not_wanted_is_not_done(reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as watched:
+        watched.setattr(os, "sched_setaffinity", lambda *_: pytest.fail("it was set"))
+        if reason == "one":
+            watched.setattr(os, "sched_getaffinity", lambda _: {min(ALLOWED)})
+        if reason == "container":
+            (tmp_path / "container").touch()
+        with own_processor("never" if reason == "never" else "auto") as number:
+            assert number is None
+
+
+def test_in_a_container_it_is_done_where_it_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "container").touch()
+    with own_processor("always") as number:
+        assert os.sched_getaffinity(0) == {number}
 
 
 def test_where_it_is_forbidden_the_process_runs_anywhere(
@@ -145,16 +125,30 @@ def test_where_it_is_forbidden_the_process_runs_anywhere(
     caplog.set_level("INFO")
     with monkeypatch.context() as forbidden:
         forbidden.setattr(os, "sched_setaffinity", refuse)
-        with OwnProcessor() as own:
-            assert own.number is None
-    assert caplog.messages == ["This process keeps to no processor: Operation not permitted"]
-    # What it can't use it does not keep from others.
-    with OwnProcessor() as other:
-        assert other.number == FIRST
+        with own_processor("auto") as number:
+            assert number is None
+            # What it can't use it does not keep from others.
+            claims = [claim for claim in map(module._claimed, ALLOWED) if claim is not None]
+            assert len(claims) == len(ALLOWED)
+    for claim in claims:
+        os.close(claim)
+    assert told(caplog) == ["This process keeps to no processor: Operation not permitted"]
 
 
-def test_the_kernel_tells_where_a_thread_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-    for number in ALLOWED:
-        os.sched_setaffinity(0, {number})
-        assert module._processor() == number
+def test_a_program_that_fetches_a_credential_runs_wherever_there_is_room(tmp_path: Path) -> None:
+    # It is told where to run once it has started.
+    program = "import os, time; time.sleep(0.5); print(sorted(os.sched_getaffinity(0)))"
+    command = (sys.executable, "-c", program)
+    for _ in range(2):
+        with own_processor("auto"):
+            source = CommandSource(command, timeout_s=60, cache_s=0, folder=tmp_path)
+            assert source.read() == f"{sorted(ALLOWED)}\n"
+
+
+def test_what_has_ended_and_what_runs_anywhere_stays_as_it_is() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    with own_processor("auto"):
+        run_anywhere(ended.pid)
+    run_anywhere(0)
+    assert os.sched_getaffinity(0) == ALLOWED
