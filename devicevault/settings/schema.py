@@ -158,7 +158,7 @@ class WorkerSettings(Table):
     )
     own_processor: Literal["auto", "always", "never"] = Field(
         "auto",
-        description="Whether each process keeps to a processor of its own, if there is one; `auto`: not in a container.",
+        description="Whether each process keeps to a processor of its own, if there is one; `auto`: not in containers.",
     )
     drain_s: float = Field(30, ge=0, description="Seconds a stopping worker lets running sessions finish.")
     sessions_per_s: float = Field(
