@@ -65,30 +65,31 @@ def _kept_to(allowed: set[int]) -> tuple[int, int] | None:
     """The processor, and what holds the claim to it until it is closed."""
     # Where the kernel put us there was room; whoever keeps to none goes elsewhere.
     here = _LIBC.sched_getcpu()
-    for number in sorted(allowed, key=lambda number: (number != here, number)):
-        claim = _claimed(number)
-        if claim is None:
-            continue
-        try:
-            os.sched_setaffinity(0, {number})
-        except OSError as error:
-            os.close(claim)
-            logger.info("This process keeps to no processor: %s", error.strerror)
-            return None
-        return number, claim
-    logger.info("This process keeps to no processor: each is another worker's")
+    reason: str | None = "each is another worker's"
+    try:
+        for number in sorted(allowed, key=lambda number: (number != here, number)):
+            claim = _claimed(number)
+            if claim is not None:
+                return number, claim
+    except OSError as error:
+        reason = error.strerror
+    logger.info("This process keeps to no processor: %s", reason)
     return None
 
 
 def _claimed(number: int) -> int | None:
-    """A locked file; ``None`` where another process has the lock."""
-    try:
-        claim = os.open(_FOLDERS / f"cpu{number}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
+    """A locked file of the processor that this thread keeps to now; ``None`` where another process has the lock.
+
+    Raises :class:`OSError` where it can't be locked or kept to.
+    """
+    claim = os.open(_FOLDERS / f"cpu{number}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        os.sched_setaffinity(0, {number})
+    except BlockingIOError:
         os.close(claim)
         return None
+    except OSError:
+        os.close(claim)
+        raise
     return claim

@@ -119,6 +119,7 @@ def site(
             rabbitmq.url,
             redis.url,
             database_url or f"sqlite:///{folder / 'devicevault.db'}",
+            # A bench may run in a container, where nobody else collects.
             settings_text=(
                 f'[ssh]\ndeadline_s = {DEADLINE_S}\n[metrics]\nlisten = ""\n'
                 f'[worker]\nown_processor = "always"\nconcurrency = {concurrency}\n{settings}'
