@@ -279,7 +279,7 @@ class ConsumerSettings(Table):
     """The consumer, which writes results into the database."""
 
     name: str = Field("", description="This consumer's stable name; the host name when empty.")
-    batch_entries: int = Field(200, ge=1, description="Results written in one transaction, at most.")
+    batch_entries: int = Field(150, ge=1, description="Results written in one transaction, at most.")
     batch_mb: float = Field(16, gt=0, description="Megabytes written in one transaction, at most.")
     block_ms: int = Field(2000, ge=1, le=4500, description="Milliseconds to wait for a result; below Redis' 5 s.")
     max_deliveries: int = Field(5, ge=1, description="Deliveries after which an entry becomes a dead letter.")

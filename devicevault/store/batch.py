@@ -6,15 +6,26 @@ One result after the other changes what is known in memory; :meth:`Batch.write` 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import delete, insert
+from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from devicevault.store.known import KnownDevice, KnownRevision, KnownRow, lock_devices, lock_rows
 from devicevault.store.models import Device, DeviceBackupResult, DeviceRevision, HeldArtifact, SealedOriginal
 from devicevault.store.rows import chunks, insert_or_replace, table_of, update_rows
 from devicevault.store.texts import Texts
+
+#: Nobody else needs to know it: asked for where a revision's original is written.
+_REVISION_ID: Final = (
+    select(DeviceRevision.id)
+    .where(
+        DeviceRevision.device_pk == bindparam("of_device"),
+        DeviceRevision.artifact == bindparam("of_artifact"),
+        DeviceRevision.number == bindparam("of_number"),
+    )
+    .scalar_subquery()
+)
 
 
 class Batch:
@@ -53,15 +64,10 @@ class Batch:
         known = [{"id": one.id, **_confirmed(one)} for one in self._revisions.values() if one.id is not None]
         update_rows(self._session, DeviceRevision, known)
         if new:
-            table = table_of(DeviceRevision)
-            found = self._session.connection().execute(
-                insert(table).returning(table.c.id, table.c.device_pk, table.c.artifact, table.c.number),
-                [{**one.new, **_confirmed(one), **self._named(one)} for one in new],
-            )
-            for pk, *of in found:
-                self._revisions[of[0], of[1], of[2]].id = pk
+            rows = [{**one.new, **_confirmed(one), **self._named(one)} for one in new]
+            self._session.connection().execute(insert(table_of(DeviceRevision)), rows)
         originals = [_original(one) for one in self._revisions.values() if one.original and one.original.sealed]
-        insert_or_replace(self._session, SealedOriginal, originals, "revision_id")
+        insert_or_replace(self._session, SealedOriginal, originals, "revision_id", revision_id=_REVISION_ID)
 
     def _named(self, revision: KnownRevision) -> dict[str, Any]:
         return {
@@ -108,7 +114,9 @@ def _original(revision: KnownRevision) -> dict[str, Any]:
     original = revision.original
     assert original is not None  # noqa: S101 - chosen so
     return {
-        "revision_id": revision.id,
+        "of_device": revision.device_pk,
+        "of_artifact": revision.artifact,
+        "of_number": revision.number,
         "key_id": original.key_id,
         "original_digest": original.original_digest,
         "sealed": original.sealed,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
 
 from devicevault.store.models import (
     Device,
@@ -22,7 +22,7 @@ from devicevault.store.models import (
     HeldArtifact,
     SealedOriginal,
 )
-from devicevault.store.rows import chunks
+from devicevault.store.rows import one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +165,8 @@ def known_row(row: DeviceBackupResult) -> KnownRow:
 
 
 def _rows(session: Session, question: Select[*tuple[Any, ...]], keys: Iterable[Any]) -> Sequence[Any]:
-    return [row for some in chunks(sorted(set(keys))) for row in session.connection().execute(question, {"keys": some})]
-
-
-def _is_wanted(column: InstrumentedAttribute[Any]) -> ColumnElement[bool]:
-    return column.in_(bindparam("keys", expanding=True))
+    wanted = sorted(set(keys))
+    return session.connection().execute(question, {"keys": wanted}).all() if wanted else ()
 
 
 _DEVICES: Final = (
@@ -183,7 +180,7 @@ _DEVICES: Final = (
         Device.latest_result_id,
         Device.last_success_id,
     )
-    .where(_is_wanted(Device.device_id))
+    .where(one_of(Device.device_id))
     .order_by(Device.device_id)
     .with_for_update()
 )
@@ -204,7 +201,7 @@ _ROW_COLUMNS: Final = (
 _ROW_NAMES: Final = frozenset(column.key for column in _ROW_COLUMNS)
 _TASKS: Final = (
     select(*_ROW_COLUMNS)
-    .where(_is_wanted(DeviceBackupResult.task_id))
+    .where(one_of(DeviceBackupResult.task_id))
     .order_by(DeviceBackupResult.task_id)
     .with_for_update()
 )
@@ -213,13 +210,13 @@ _RESULTS: Final = select(
     DeviceBackupResult.requested_at,
     DeviceBackupResult.author,
     DeviceBackupResult.authored_at,
-).where(_is_wanted(DeviceBackupResult.id))
+).where(one_of(DeviceBackupResult.id))
 _HELD: Final = select(HeldArtifact.id, HeldArtifact.device_pk, HeldArtifact.collected_at).where(
-    _is_wanted(HeldArtifact.device_pk)
+    one_of(HeldArtifact.device_pk)
 )
 _NEWEST: Final = (
     select(DeviceRevision.device_pk, DeviceRevision.artifact, func.max(DeviceRevision.number).label("number"))
-    .where(_is_wanted(DeviceRevision.device_pk))
+    .where(one_of(DeviceRevision.device_pk))
     .group_by(DeviceRevision.device_pk, DeviceRevision.artifact)
     .subquery()
 )

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import ARRAY, JSON, Boolean, ColumnElement, Table, bindparam, select, update
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from devicevault.store.models import Base
 
@@ -24,6 +27,37 @@ Row = TypeVar("Row", bound=Base)
 T = TypeVar("T")
 
 
+class one_of(FunctionElement[bool]):  # noqa: N801 - written like a function of the database
+    """Whether ``column`` is one of the values given as ``keys`` with the statement, all of them one parameter.
+
+    With a parameter for each value a statement is another one for each number of values: SQLAlchemy writes it anew,
+    psycopg looks through it for parameters and PostgreSQL plans it, each time.
+    """
+
+    inherit_cache = True
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[Any] | InstrumentedAttribute[Any]) -> None:
+        keys = ARRAY(column.type).with_variant(JSON(), "sqlite")
+        super().__init__(column, bindparam("keys", type_=keys))
+
+    def self_group(self, against: object = None) -> one_of:
+        """Itself: as ``… = 1``, which SQLite would be asked otherwise, no index is used."""
+        return self
+
+
+@compiles(one_of)
+def _in_array(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
+    column, keys = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY ({keys})"
+
+
+@compiles(one_of, "sqlite")
+def _in_json(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
+    column, keys = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 (both are SQL already)
+
+
 def insert_missing(session: Session, model: type[Base], rows: Iterable[dict[str, Any]], key: str) -> None:
     """Insert those of ``rows`` whose ``key`` is not in the table, in their order."""
     rows = list(rows)
@@ -32,12 +66,18 @@ def insert_missing(session: Session, model: type[Base], rows: Iterable[dict[str,
     session.connection().execute(_insert(session, model).on_conflict_do_nothing(index_elements=[key]), rows)
 
 
-def insert_or_replace(session: Session, model: type[Base], rows: Sequence[dict[str, Any]], key: str) -> None:
-    """Insert ``rows``, each in place of the one of the same ``key``; all of them tell the same columns."""
+def insert_or_replace(
+    session: Session, model: type[Base], rows: Sequence[dict[str, Any]], key: str, **asked: ColumnElement[Any]
+) -> None:
+    """Insert ``rows``, each in place of the one of the same ``key``; all of them tell the same columns.
+
+    ``asked`` are columns the database finds out, by questions whose parameters the rows hold as well.
+    """
     if not rows:
         return
-    insert = _insert(session, model)
-    changed = {name: insert.excluded[name] for name in rows[0] if name != key}
+    insert = _insert(session, model).values(asked)
+    columns = table_of(model).c
+    changed = {name: insert.excluded[name] for name in rows[0] if name != key and name in columns}
     session.connection().execute(insert.on_conflict_do_update(index_elements=[key], set_=changed), rows)
 
 
@@ -71,12 +111,12 @@ def locked_by(
     session: Session, model: type[Row], column: InstrumentedAttribute[str], keys: Iterable[str]
 ) -> dict[str, Row]:
     """The rows whose ``column`` is one of ``keys``, by that value, locked until the transaction ends."""
-    found: dict[str, Row] = {}
-    for some in chunks(sorted(set(keys))):
-        query = select(model).where(column.in_(some)).order_by(column).with_for_update()
-        for row in session.scalars(query.execution_options(populate_existing=True)):
-            found[str(getattr(row, column.key))] = row
-    return found
+    wanted = sorted(set(keys))
+    if not wanted:
+        return {}
+    query = select(model).where(one_of(column)).order_by(column).with_for_update()
+    rows = session.scalars(query, {"keys": wanted}, execution_options={"populate_existing": True})
+    return {str(getattr(row, column.key)): row for row in rows}
 
 
 def chunks(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:

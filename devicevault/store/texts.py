@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from devicevault.compression import decompress
 from devicevault.messages import Artifact
 from devicevault.store.models import DeviceConfig
-from devicevault.store.rows import chunks, insert_missing
+from devicevault.store.rows import insert_missing, one_of
 
-_CHOSEN: Final = DeviceConfig.digest.in_(bindparam("digests", expanding=True))
+_CHOSEN: Final = one_of(DeviceConfig.digest)
 _TEXTS: Final[Select[str, bytes]] = select(DeviceConfig.digest, DeviceConfig.compressed).where(_CHOSEN)
 #: Held until the transaction ends: pruning would take a text that nothing else has.
 _IDS: Final[Select[str, int]] = (
@@ -47,10 +47,8 @@ class Texts:
     def read(self, digests: Iterable[str]) -> None:
         """Read stored texts at once that :meth:`text` would read one by one."""
         wanted = sorted(set(digests) - self._added.keys() - self._read.keys())
-        for some in chunks(wanted):
-            self._read.update(
-                (digest, text) for digest, text in self._session.connection().execute(_TEXTS, {"digests": some})
-            )
+        if wanted:
+            self._read.update(self._session.connection().execute(_TEXTS, {"keys": wanted}).all())
 
     def text(self, digest: str) -> str:
         """A text that is stored or was added."""
@@ -84,9 +82,9 @@ class Texts:
             insert_missing(self._session, DeviceConfig, map(self._row, missing), "digest")
             self._find(missing)
 
-    def _find(self, digests: Iterable[str]) -> None:
-        for some in chunks(sorted(digests)):
-            self.ids.update((digest, pk) for digest, pk in self._session.connection().execute(_IDS, {"digests": some}))
+    def _find(self, digests: Collection[str]) -> None:
+        if digests:
+            self.ids.update(self._session.connection().execute(_IDS, {"keys": sorted(digests)}).all())
 
     def _row(self, digest: str) -> dict[str, object]:
         artifact = self._added[digest]

@@ -30,7 +30,7 @@ from devicevault.store import (
     write_results,
 )
 from devicevault.store.engine import connect
-from devicevault.store.models import Base, CollectionRun, DeviceBackupResult, DeviceConfig, SealedOriginal
+from devicevault.store.models import Base, CollectionRun, Device, DeviceBackupResult, DeviceConfig, SealedOriginal
 from tests.results import artifact, at, request, result
 from tests.servers import PostgreSQLServer
 
@@ -479,6 +479,18 @@ class TestHostileValues:
             device = reader.find_device(session, "bad\N{REPLACEMENT CHARACTER}name")
             name = reader.main_artifact(device)
             assert reader.revision(session, device, artifact=name).text == "text with \0 in it\n"
+
+    @pytest.mark.parametrize(
+        "name", ['a"b', "o'neil", "{a,b}", "[1]", "back\\slash", "50 %s", "\N{GREEK SMALL LETTER OMEGA}\N{SATELLITE}"]
+    )
+    def test_a_device_is_found_again_whatever_its_name(self, store: Store, name: str) -> None:
+        for minutes in (0, 1):
+            asked = request(name, minutes=minutes, task_id=f"{name} {minutes}")
+            report = write_results(store, [result(asked, "success", "one\ntwo\n"), collected(minutes, "one\n")])
+            assert len(report.written) == 2
+        assert revisions(store, name) == [(1, "first", 2, 0)]
+        assert count(store, Device) == 2
+        assert count(store, DeviceBackupResult) == 4
 
     def test_an_error_of_the_database_shows_no_stored_value(self, store: Store) -> None:
         too_large = result(request(), "success", "canary-text\n", collection_duration_ms=2**70)

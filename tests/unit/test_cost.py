@@ -89,6 +89,31 @@ def test_statements_of_a_batch_do_not_grow_with_its_results(
     assert one == many <= at_most
 
 
+def test_no_question_of_a_batch_reads_a_whole_table(store: Store) -> None:
+    """With hundreds of thousands of rows that would be the end of it."""
+    asked: list[tuple[str, Any]] = []
+
+    def executed(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT"):
+            asked.append((statement, parameters))
+
+    event.listen(store.engine, "before_cursor_execute", executed)
+    try:
+        write_results(store, [result(request(f"sw{n}", minutes=50), "success", f"{TEXT}! {n} 50\n") for n in range(3)])
+    finally:
+        event.remove(store.engine, "before_cursor_execute", executed)
+    with store.reading() as session:
+        plans = [
+            str(row.detail)
+            for statement, parameters in asked
+            for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    # Read through are only the keys themselves, and what was found by them.
+    assert {plan.split()[1] for plan in plans if plan.startswith("SCAN")} == {"json_each", "anon_1"}
+    assert len(asked) >= 5
+    assert any("USING INDEX" in plan for plan in plans)
+
+
 def test_a_text_that_came_compressed_is_stored_as_it_came(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = encode(result(request("sw0", minutes=99), "success", f"{TEXT}! compressed\n"))
     for module in (messages, entry):
