@@ -38,7 +38,7 @@ ORIGINAL: Final = bytes(range(256)) * 60
 WITHIN_S: Final = 3600
 LOOK_S: Final = 0.002
 TABLES: Final = (CollectionRun, Device, DeviceConfig, DeviceBackupResult, DeviceRevision, SealedOriginal)
-#: Rows in one transaction of the insertion we are compared with, as many as a batch of ours at most.
+#: Rows in one transaction of the insertion we are compared with, about as many as a batch of ours.
 AT_ONCE: Final = 500
 
 
