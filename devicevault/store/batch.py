@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from devicevault.store.known import KnownDevice, KnownRevision, KnownRow, lock_devices, lock_rows
 from devicevault.store.models import Device, DeviceBackupResult, DeviceRevision, HeldArtifact, SealedOriginal
-from devicevault.store.rows import chunks, insert_or_replace, table_of, update_rows
+from devicevault.store.rows import by_index, chunks, insert_or_replace, table_of, update_rows
 from devicevault.store.texts import Texts
 
 #: Nobody else needs to know it: asked for where a revision's original is written.
@@ -32,6 +32,7 @@ class Batch:
     """Devices and rows, locked until the transaction ends; devices first, as everybody does."""
 
     def __init__(self, session: Session) -> None:
+        by_index(session)
         self.devices: dict[str, KnownDevice] = {}
         self.rows: dict[str, KnownRow] = {}
         self.texts = Texts(session)

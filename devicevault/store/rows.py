@@ -31,7 +31,8 @@ class one_of(FunctionElement[bool]):  # noqa: N801 - written like a function of 
     """Whether ``column`` is one of the values given as ``keys`` with the statement, all of them one parameter.
 
     With a parameter for each value a statement is another one for each number of values: SQLAlchemy writes it anew,
-    psycopg looks through it for parameters and PostgreSQL plans it, each time.
+    psycopg looks through it for parameters and PostgreSQL plans it, each time. What is planned once has to be planned
+    for tables of any size: see :func:`by_index`. For ``where``, once in a statement.
     """
 
     inherit_cache = True
@@ -56,6 +57,17 @@ def _in_array(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
 def _in_json(element: one_of, compiler: SQLCompiler, **options: Any) -> str:
     column, keys = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{column} IN (SELECT value FROM json_each({keys}))"  # noqa: S608 (both are SQL already)
+
+
+def by_index(session: Session) -> None:
+    """Have PostgreSQL find rows by their indexes alone until the transaction ends.
+
+    It keeps the plan of a statement that a connection has sent some times. Made while a table was small, or not yet
+    analysed, that is to read through it, and stays so until somebody analyses it: each batch would take longer than the
+    one before. (https://www.postgresql.org/docs/15/sql-prepare.html, Notes.)
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection().exec_driver_sql("SET LOCAL enable_seqscan = off")
 
 
 def insert_missing(session: Session, model: type[Base], rows: Iterable[dict[str, Any]], key: str) -> None:
@@ -114,6 +126,7 @@ def locked_by(
     wanted = sorted(set(keys))
     if not wanted:
         return {}
+    by_index(session)
     query = select(model).where(one_of(column)).order_by(column).with_for_update()
     rows = session.scalars(query, {"keys": wanted}, execution_options={"populate_existing": True})
     return {str(getattr(row, column.key)): row for row in rows}

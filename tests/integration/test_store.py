@@ -501,6 +501,27 @@ class TestHostileValues:
         assert count(store, DeviceBackupResult) == 0
 
 
+def test_postgresql_never_reads_a_table_through_to_write_a_batch(postgresql_url: str) -> None:
+    """It keeps the plans it makes while tables are small: what reads through them then does so for good."""
+
+    def scans(store: Store) -> dict[str, int]:
+        with store.reading() as session:
+            session.connection().exec_driver_sql("SELECT pg_stat_force_next_flush()")
+        with store.reading() as session:
+            told = session.connection().exec_driver_sql("SELECT relname, seq_scan FROM pg_stat_user_tables")
+            return {row.relname: row.seq_scan for row in told}
+
+    with open_store(postgresql_url, migrate=True) as store:
+        before = scans(store)
+        for batch in range(12):
+            asked = [request(f"sw{number % 3} {number % 5} {batch % 2}", minutes=batch) for number in range(5)]
+            with store.session() as session:
+                queue_requests(session, open_run(session, asked_by="ann"), asked)
+            write_results(store, [result(one, "success", f"{one.device} {batch}\n") for one in asked])
+        more = {table: count - before[table] for table, count in scans(store).items() if count != before[table]}
+    assert more == {}
+
+
 def test_two_writers_of_the_same_results_make_each_row_once(store: Store) -> None:
     """Two consumers may hold the same entries; neither fails, and no revision number is given twice."""
     batches = [
