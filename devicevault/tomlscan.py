@@ -81,12 +81,11 @@ def statements(text: str) -> Iterator[Statement]:
 
 
 def first_lines(text: str) -> dict[KeyPath, int]:
-    """The line on which each table header and key stands first."""
+    """The line on which each table and key stands first; a table that has no header, where something in it does."""
     lines: dict[KeyPath, int] = {}
     for statement in statements(text):
-        if isinstance(statement.path[-1], int):
-            lines.setdefault(statement.path[:-1], statement.line)
-        lines.setdefault(statement.path, statement.line)
+        for length in range(len(statement.path), 0, -1):
+            lines.setdefault(statement.path[:length], statement.line)
     return lines
 
 

@@ -60,8 +60,9 @@ PUBLIC: Final = KeyKind(
     "devicevault-public-1",
     0o644,
     "seals originals; every worker has a copy of it",
-    "make the keys once, on the vault's host, with `devicevault keys create`, and copy vault.pub and vault.digest "
-    'to each worker; or set vault.originals = "plain" to store originals unsealed',
+    "if there was one, copy it back from another host of this vault or from a backup; otherwise make the keys once, on "
+    "the vault's host, with `devicevault keys create`, and copy vault.pub and vault.digest to each worker; or set "
+    'vault.originals = "plain" to store originals unsealed',
     may_be_many=True,
 )
 PRIVATE: Final = KeyKind(
@@ -164,7 +165,9 @@ def create_keys(vault: VaultSettings) -> str:
     files = (vault.private_key, vault.public_key, vault.digest_key)
     there = [path for path in files if os.path.lexists(path)]
     if there:
-        fix = "nothing sealed so far can be opened without the old vault.key; to start anew, move all three away"
+        missing = " and ".join(path.name for path in files if path not in there)
+        back = f"copy {missing} back, from another host of this vault or from a backup; " if missing else ""
+        fix = f"{back}nothing sealed so far can be opened without the old vault.key; to start anew, move all away"
         raise ConfigurationError(Fault(", ".join(map(str, there)), "already there", fix))
     private = PrivateKey.generate()
     public_bytes = bytes(private.public_key)

@@ -43,7 +43,8 @@ class Duration(click.ParamType[timedelta]):
 class Moment(click.ParamType[datetime]):
     """``2026-05-04``, ``2026-05-04 13:37``, ``2026-05-04T13:37:00Z``, or ``26h`` for so long ago.
 
-    Without a time zone it is this host's. A day alone stands for its first moment, or for its last.
+    Without a time zone it is this host's. A day alone stands for its first moment, or for its last. What is later than
+    today is refused: a mistyped year.
     """
 
     name = "moment"
@@ -61,10 +62,13 @@ class Moment(click.ParamType[datetime]):
             moment = datetime.fromisoformat(value)
             if len(value) <= len("2026-05-04"):
                 moment = datetime.combine(moment, self._time_of_day)
-            return moment.astimezone(UTC)
+            in_utc, day = moment.astimezone(UTC), moment.astimezone().date()
         except (ValueError, OverflowError, click.BadParameter):
             self.fail(
                 f"{value!r} is no point in time; write 2026-05-04, '2026-05-04 13:37', or 26h for so long ago",
                 param,
                 ctx,
             )
+        if day > datetime.now(UTC).astimezone().date():
+            self.fail(f"{value!r} lies ahead; nothing is known of it yet", param, ctx)
+        return in_utc

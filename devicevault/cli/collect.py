@@ -5,13 +5,15 @@ from __future__ import annotations
 import getpass
 import os
 from collections import Counter
+from collections.abc import Set
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from devicevault.cli import examples, finish, pass_settings
 from devicevault.cli.console import console, errors, print_json
-from devicevault.errors import UsageError
+from devicevault.errors import ServiceUnavailable, UsageError
 
 if TYPE_CHECKING:
     from devicevault.dispatch import Dispatched
@@ -154,6 +156,7 @@ def _through_workers(
     with open_store(settings.database_url, migrate=True) as store:
         run = dispatch(devices, settings=settings, store=store, app=app, asked_by=whoami())
         _tell_what_was_not_taken(run)
+        _tell_of_pauses({device.group for device in devices}, settings)
         if wait:
             follow(store, run.run_id, timeout_s=timeout_s, as_json=as_json)
             return
@@ -163,6 +166,22 @@ def _through_workers(
     else:
         console().print(f"{queued} queued; look at them with: devicevault runs {run.run_id[:8]}")
     finish(failed=bool(run.not_taken))
+
+
+def _tell_of_pauses(groups: Set[str], settings: Settings) -> None:
+    """Whose workers start nothing; not a word where Redis can't be asked, which `doctor` tells."""
+    from devicevault.steering import paused_groups
+    from devicevault.stream import connect_redis
+
+    with suppress(ServiceUnavailable), connect_redis(settings.redis_url) as redis:
+        for group, pause in paused_groups(redis).items():
+            if group in groups:
+                by = f" by {pause.by}" if pause.by else ""
+                errors().print(
+                    f"group {group} is paused{by}: its workers start nothing until: devicevault resume {group}",
+                    style="yellow",
+                    soft_wrap=True,
+                )
 
 
 def _tell_what_was_not_taken(run: Dispatched) -> None:

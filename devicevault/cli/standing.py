@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from devicevault.cli.console import errors
 from devicevault.errors import ConfigurationError, NoDatabaseYet, UsageError
-from devicevault.messages import FAILED
+from devicevault.messages import Status
 from devicevault.nearest import did_you_mean
 from devicevault.store.reader import DeviceState
 
@@ -43,7 +43,9 @@ class Standing:
 
     @property
     def needs_a_look(self) -> bool:
-        return self.status == NEVER or self.status in FAILED or self.state.suspect_at is not None
+        """Whether it failed since its last good backup, is suspect, or has none; whatever was asked for since."""
+        has_none = self.state.last_success_at is None and self.status != Status.QUEUED
+        return has_none or self.state.failures > 0 or self.state.suspect_at is not None
 
     def is_stale(self, age: timedelta, now: datetime) -> bool:
         """Whether a device that is to be backed up has no good backup younger than ``age``."""

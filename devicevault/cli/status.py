@@ -29,7 +29,11 @@ if TYPE_CHECKING:
 )
 @click.argument("devices", metavar="[DEVICE]...", nargs=-1)
 @click.option("--group", "groups", metavar="GROUP", multiple=True, help="Only devices of this collector group.")
-@click.option("--failed", is_flag=True, help="Only devices that need a look: failed, suspect, or never asked for.")
+@click.option(
+    "--failed",
+    is_flag=True,
+    help="Only devices that need a look: failed since their last good backup, suspect, or without one.",
+)
 @click.option(
     "--stale",
     "age",

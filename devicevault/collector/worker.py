@@ -31,6 +31,7 @@ from devicevault.settings import Settings
 from devicevault.settings.schema import publish_allowance_s
 from devicevault.stream import connect_redis, publish
 from devicevault.stream.connection import READ_LITTLE_BYTES
+from devicevault.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ class Worker:
         self.context.stopping.set()
         ended = interrupt_all(CollectionInterrupted("the worker is stopping"))
         if ended:
-            logger.warning("Ended %d sessions to stop; their tasks go back to the queue", ended)
+            logger.warning("Ended %s to stop; what is not done goes back to the queue", counted(ended, "session"))
 
 
 def _read(settings: Settings, redis: Redis) -> dict[str, Any]:

@@ -103,10 +103,18 @@ def judge_workers(
     """What is to be said of queues without workers, and of workers on queues that no device uses."""
     used = _queues_of(inventory)
     for worker, queues in sorted(listened_to.items()):
-        yield Finding.ok(WORKERS, f"{worker} listens to {', '.join(queues)}")
+        if queues:
+            yield Finding.ok(WORKERS, f"{worker} listens to {', '.join(queues)}")
+            continue
+        yield Finding.warning(
+            WORKERS,
+            f"{worker} is there and takes no requests at the moment",
+            f"systemctl status devicevault-worker@{_group_of(worker)} tells why: a pause, or a service that is away",
+        )
+    resting = {names.queue_for(_group_of(worker)) for worker, queues in listened_to.items() if not queues}
     heard = {queue for queues in listened_to.values() for queue in queues}
-    for queue in sorted(used - heard):
-        count = f"{waiting.get(queue, 0)} requests wait there, and " if waiting.get(queue) else ""
+    for queue in sorted(used - heard - resting):
+        count = f"{_requests(waiting[queue])} there, and " if waiting.get(queue) else ""
         group = queue.removeprefix(names.GROUP_QUEUE_PREFIX)
         yield Finding.fault(
             WORKERS,
@@ -121,6 +129,15 @@ def judge_workers(
         )
     if not listened_to and not used:
         yield Finding.warning(WORKERS, "no worker answers", "start one: systemctl start devicevault-worker@GROUP")
+
+
+def _group_of(worker: str) -> str:
+    """The collector group of a worker Celery knows as ``GROUP@HOST``, or as ``GROUP.NUMBER@HOST``."""
+    return worker.partition("@")[0].partition(".")[0]
+
+
+def _requests(count: int) -> str:
+    return "1 request waits" if count == 1 else f"{count} requests wait"
 
 
 def _unreachable(settings: Settings, error: BaseException) -> Finding:

@@ -14,6 +14,7 @@ from devicevault.messages import Status
 from devicevault.settings import Settings
 from devicevault.store import Store, open_store, schema
 from devicevault.store.models import DeviceBackupResult
+from devicevault.wording import counted
 
 DATABASE: Final = "database"
 REQUESTS: Final = "requests"
@@ -37,7 +38,9 @@ def _unanswered(store: Store) -> Finding:
         waiting = session.scalar(select(func.count()).where(queued)) or 0
         late = session.scalar(select(func.count()).where(overdue)) or 0
     if not late:
-        return Finding.ok(REQUESTS, f"{waiting} wait for their result" if waiting else "every one has its result")
+        return Finding.ok(
+            REQUESTS, f"{counted(waiting, 'request')} without a result yet" if waiting else "every one has its result"
+        )
     return Finding.fault(
         REQUESTS,
         f"{late} requests were never answered, though their time in the queue is over",

@@ -150,6 +150,10 @@ class DeviceEntry(DefaultsEntry):
     console_line: ConsoleLine = ""
 
 
+#: What a device's table may say.
+DEVICE_KEYS: Final = frozenset(DeviceEntry.model_fields) | {"ssh"}
+
+
 def faults_of(error: ValidationError, entry: type[BaseModel], fault_at: FaultAt) -> Iterator[Fault]:
     """Each thing wrong with an entry, at its key."""
     for detail in error.errors(include_input=False, include_url=False):

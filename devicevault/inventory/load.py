@@ -127,7 +127,8 @@ def _faults_alone(draft: Draft, settings: Settings, credentials: Collection[str]
         yield from _deadline_faults(draft, settings)
     if values.get("console") and values.get("transport") == "telnet":
         yield fault_at("console", "a console server over telnet asks for no login of its own", "leave console out")
-    if values.get("console_line") and not values.get("console"):
+    # None: there is one, and what is wrong with it is told already.
+    if values.get("console_line") and values.get("console", "") == "":
         yield fault_at("console_line", "there is no console server", "add console: the credential it takes")
 
 

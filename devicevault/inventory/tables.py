@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from devicevault import names
 from devicevault.errors import Fault
 from devicevault.inventory.draft import Draft, layered, values_of
-from devicevault.inventory.entry import DefaultsEntry, DeviceEntry, FaultAt, GroupEntry
+from devicevault.inventory.entry import DEVICE_KEYS, DefaultsEntry, DeviceEntry, FaultAt, GroupEntry
 from devicevault.inventory.known import Known
 from devicevault.nearest import did_you_mean
 from devicevault.tomlfile import KeyPath, TomlDocument, parse_toml, read_text
@@ -69,7 +69,9 @@ class _TablesReader:
         groups = {group: self._group(group, table, known) for group, table in self.tables("groups").items()}
         by_group = {group: layered(defaults, values) for group, values in groups.items()}
         drafts = [
-            self._device(name, table, known, defaults, by_group) for name, table in self.tables("devices").items()
+            self._device(name, table, known, defaults, by_group)
+            for name, table in self.tables("devices").items()
+            if not self._is_split(name, table)
         ]
         return Tables(drafts, self._sources(known), defaults, groups, known, self.faults)
 
@@ -88,6 +90,14 @@ class _TablesReader:
             fix = "small letters and digits, with single - or _ between them"
             self._fault(("groups", group), "can't be a group's name", fix)
         return values_of(GroupEntry, table, known, self._fault_at("groups", group), self.faults)
+
+    def _is_split(self, name: str, table: Any) -> bool:
+        """Whether a device's name has dots that TOML took for tables in tables; that is told then, and nothing else."""
+        split = [path for path in _devices_in((name,), table) if len(path) > 1]
+        for path in split:
+            fix = f'write [devices."{".".join(path)}"]'
+            self._fault(("devices", *path), "a device's name with dots in it stands in quotes", fix)
+        return bool(split)
 
     def _device(
         self, name: str, table: Any, known: Known, defaults: dict[str, Any], by_group: dict[str, dict[str, Any]]
@@ -120,3 +130,13 @@ class _TablesReader:
 
 def _fault_in(document: TomlDocument, table: tuple[str, ...], key: str, problem: str, fix: str) -> Fault:
     return document.fault((*table, key) if key else table, problem, fix)
+
+
+def _devices_in(path: tuple[str, ...], table: Any) -> Iterator[tuple[str, ...]]:
+    """Where, in tables in tables, something is said of a device."""
+    if isinstance(table, dict):
+        if table.keys() & DEVICE_KEYS:
+            yield path
+        else:
+            for key, inner in table.items():
+                yield from _devices_in((*path, key), inner)

@@ -16,6 +16,7 @@ from redis import Redis
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
+from devicevault.daemons import consumer
 from devicevault.stream import connect_redis, publish
 from tests.conftest import missing, started
 from tests.consuming import (
@@ -67,17 +68,23 @@ def test_it_starts_while_the_database_is_away(
 
 
 def test_it_ends_when_told_to_while_the_database_is_away(
-    client: Redis, postgresql: PostgreSQLServer, postgresql_url: str, caplog: pytest.LogCaptureFixture
+    client: Redis,
+    postgresql: PostgreSQLServer,
+    postgresql_url: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # It asks the database as well, and would wait for it with nothing in hand.
+    monkeypatch.setattr(consumer, "sweep", lambda *_: [])
     first, second = queued(postgresql_url, "first", "second")
-    with running(client, postgresql_url) as consumer:
+    with running(client, postgresql_url) as running_consumer:
         publish(client, STREAM, first)
         wait_for_rows(postgresql_url, 1)
         postgresql.stop()
         try:
             publish(client, STREAM, second)
             wait_until(lambda: "trying again" in caplog.text, WITHIN_S, or_say=lambda: caplog.text)
-            consumer.end()
+            running_consumer.end()
         finally:
             postgresql.start()
     found: Any = client.xpending(STREAM, "devicevault")

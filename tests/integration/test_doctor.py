@@ -11,7 +11,7 @@ from redis import Redis
 
 from devicevault.errors import ExitCode
 from tests.installation import GROUP, Installation
-from tests.servers import RabbitMQServer, RedisServer, free_port, redis_server
+from tests.servers import RabbitMQServer, RedisServer, free_port, redis_server, wait_until
 
 pytestmark = pytest.mark.services
 
@@ -88,6 +88,22 @@ def test_a_queue_no_worker_listens_to_is_named_with_what_waits_and_the_command_t
     assert set(faults) == {"workers"}
     assert f"queue collector.group.{GROUP}; 2 requests wait there" in faults["workers"]
     assert f"systemctl start devicevault-worker@{GROUP}" in faults["workers"]
+
+
+def test_a_worker_of_a_paused_group_is_not_taken_for_one_that_is_not_there(redis_only: Installation) -> None:
+    with redis_only.running():
+        redis_only.ok("pause", GROUP)
+        wait_until(
+            lambda: "takes no requests" in str(those(json.loads(redis_only.run("doctor", "--json").stdout), "warning")),
+            30,
+            or_say=lambda: "the worker goes on",
+        )
+        told = redis_only.run("collect", "--all", "--wait", "--timeout", "1")
+        findings = examined(redis_only, exit_code=ExitCode.DONE)
+        redis_only.ok("resume", GROUP)
+    assert f"systemctl status devicevault-worker@{GROUP}" in those(findings, "warning")["workers"]
+    assert f"group {GROUP} is paused by" in told.stderr
+    assert f"devicevault resume {GROUP}" in told.stderr
 
 
 def test_a_worker_of_a_misspelt_group_is_told_which_queue_was_meant(redis_only: Installation) -> None:

@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,11 @@ class TestShow:
         assert run("show", "core-sw1", "--at", at(0.5).isoformat()).stdout == OLD
         assert run("show", "core-sw1", "--at", "2026-05-04").stdout == NEW, "a day is shown as it ended"
         assert "no revision as old as that" in run("show", "core-sw1", "--at", "2026-05-03").stderr
+        mistyped = run("show", "core-sw1", "--at", "2206-05-04")
+        assert mistyped.exit_code == 2
+        assert "'2206-05-04' lies ahead" in mistyped.stderr
+        today = datetime.now(UTC).astimezone().date().isoformat()
+        assert run("show", "core-sw1", "--at", today).stdout == NEW
 
     def test_a_revision_that_never_was_is_a_usage_error(self, run: Run) -> None:
         found = run("show", "core-sw1", "--revision", "3")

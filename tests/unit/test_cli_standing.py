@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from devicevault.cli import main
-from devicevault.store import open_store, write_results
+from devicevault.store import open_run, open_store, queue_requests, write_results
+from devicevault.store.requests import cancel_run
 from tests.results import request, result
 
 WHOLE = "".join(f"interface ethernet {number}\n" for number in range(100))
@@ -142,6 +143,20 @@ class TestStatus:
 
     def test_failed_is_what_needs_a_look(self, run: Run) -> None:
         assert list(listed(run("status", "--failed", "--json"))) == ["new", "old", "shrunk"]
+
+    def test_what_failed_stays_in_sight_when_somebody_asks_again_and_gives_up(self, run: Run, sqlite_url: str) -> None:
+        with open_store(sqlite_url) as store:
+            now = datetime.now(UTC)
+            first, again = request("sw9", requested_at=now - timedelta(minutes=1)), request("sw9", requested_at=now)
+            write_results(store, [result(first, "failure", error="timeout", error_message="no answer")])
+            with store.session() as session:
+                run_id = open_run(session, asked_by="ann")
+                queue_requests(session, run_id, [again])
+        assert "sw9" in listed(run("status", "--failed", "--json"))
+        with open_store(sqlite_url) as store, store.session() as session:
+            cancel_run(session, run_id, by="ann")
+        shown = listed(run("status", "--failed", "--json"))["sw9"]
+        assert (shown["latest"]["status"], shown["failures"]) == ("cancelled", 1)
 
     def test_a_held_configuration_is_shown_when_a_later_collection_failed(self, run: Run, sqlite_url: str) -> None:
         with open_store(sqlite_url) as store:

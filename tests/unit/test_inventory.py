@@ -195,6 +195,27 @@ def test_every_fault_is_found_in_one_pass(load: Load) -> None:
     assert "hunter2" not in "".join(found)
 
 
+def test_a_name_with_dots_is_told_to_need_quotes_and_nothing_else(load: Load) -> None:
+    text = (
+        '[defaults]\nplatform = "cisco_ios"\n'
+        '[devices.sw1.example.net]\naddress = "10.0.0.1"\n[devices.sw1.example.org]\naddress = "10.0.0.2"\n'
+    )
+    problem = "a device's name with dots in it stands in quotes"
+    assert faults_in(load, text) == [
+        f':3: devices.sw1.example.net: {problem}; write [devices."sw1.example.net"]',
+        f':5: devices.sw1.example.org: {problem}; write [devices."sw1.example.org"]',
+    ]
+    assert faults_in(load, '[devices.sw2]\naddress = "10.0.0.3"\n[devices.sw2.optoins]\na = 1\n') == [
+        ":1: devices.sw2.platform: the device has no platform; name one; see: devicevault platforms list",
+        ":3: devices.sw2.optoins: unknown key; did you mean 'options'?",
+    ]
+
+
+def test_a_table_that_only_holds_tables_is_told_at_the_first_of_them(load: Load) -> None:
+    found = faults_in(load, '\n[device.sw1]\nplatform = "cisco_ios"\n')
+    assert found == [":2: device: does not belong here; did you mean 'devices'?"]
+
+
 def test_a_mistake_in_the_defaults_is_told_once(load: Load) -> None:
     devices = "".join(f"[devices.sw{number}]\n" for number in range(50))
     assert len(faults_in(load, '[defaults]\nplatform = "cisco_iox"\n' + devices)) == 1

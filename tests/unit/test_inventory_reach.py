@@ -68,6 +68,11 @@ def test_a_console_server_is_logged_in_to_with_a_credential_of_its_own(tmp_path:
     assert (request.console, request.console_line, request.credentials) == ("oob", ":port7", ("default",))
 
 
+def test_a_wrong_console_is_told_once(tmp_path: Path) -> None:
+    (told,) = faults(tmp_path, '[devices.a]\nconsole = "obo"\nconsole_line = ":port7"\n')
+    assert "unknown credential 'obo'" in told
+
+
 @pytest.mark.parametrize(
     ("lines", "told"),
     [

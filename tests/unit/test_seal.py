@@ -166,8 +166,11 @@ def test_keys_are_made_with_the_permissions_they_need(settings: Settings) -> Non
 def test_keys_are_never_overwritten_nor_made_in_part(tmp_path: Path, name: str) -> None:
     vault = vault_in(tmp_path).vault
     getattr(vault, name).write_text("precious")
-    with pytest.raises(ConfigurationError, match="already there"):
+    with pytest.raises(ConfigurationError, match="already there") as refused:
         create_keys(vault)
+    missing = {path.name for path in (vault.private_key, vault.public_key, vault.digest_key) if not path.exists()}
+    assert len(missing) == 2
+    assert all(name in refused.value.faults[0].fix.partition(" back, from another host")[0] for name in missing)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["precious"]
 
 
