@@ -14,7 +14,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.utils.json import dumps
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 
 from devicevault.refusal import in_words
 
@@ -28,28 +28,42 @@ STOPPING_WITHIN_S: Final = 10.0
 
 @dataclass(frozen=True)
 class Taken:
-    """A request that exists in this process only: it was taken off its queue, and Redis could not note by whom."""
+    """A request that was taken off its queue, and that Redis has no room for at the moment."""
 
     message: Any
     queue: str
     redis: Redis
+    #: What notes who has it, where Redis could take that note: a hash and a sorted set, and its name in both.
+    notes: tuple[str, str]
+    tag: str
+    #: Otherwise it exists in this process only.
+    is_noted: bool
 
     def give_back(self) -> None:
         """Put it back as the last of its queue, however long Redis is full or away; bounded when the worker stops."""
-        payload = dumps(self.message._raw)  # type: ignore[no-untyped-call]
         gives_up_at = float("inf")
         while True:
             try:
-                self.redis.lpush(self.queue, payload)
+                self._put_back()
                 return
             except RedisError as error:
                 trouble = error
             if _is_stopping():
                 gives_up_at = min(gives_up_at, time.monotonic() + STOPPING_WITHIN_S)
             if time.monotonic() >= gives_up_at:
-                logger.error("A request could not be given back, and is lost with this worker: %s", in_words(trouble))
+                end = "waits until it counts as abandoned" if self.is_noted else "is lost with this worker"
+                logger.error("A request could not be given back, and %s: %s", end, in_words(trouble))
                 return
             time.sleep(GIVE_BACK_AGAIN_S)
+
+    def _put_back(self) -> None:
+        """All of it or nothing: neither are there two of it afterwards nor none."""
+        by_tag, by_time = self.notes
+        with self.redis.pipeline(transaction=True) as together:
+            together.hdel(by_tag, self.tag)
+            together.zrem(by_time, self.tag)
+            together.lpush(self.queue, dumps(self.message._raw))  # type: ignore[no-untyped-call]
+            together.execute()
 
 
 class QoS(kombu_redis.QoS):
@@ -68,7 +82,7 @@ class QoS(kombu_redis.QoS):
             # A full Redis lets messages be taken off, but not be noted. This one exists here only: do it.
             logger.warning("The broker can't note that a request is being worked on: %s", in_words(error))
             with self._noting:
-                self._taken[delivery_tag] = self._as_taken(message)
+                self._taken[delivery_tag] = self._as_taken(message, delivery_tag, is_noted=False)
             super(kombu_redis.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
         else:
             self._note_the_others()
@@ -82,11 +96,22 @@ class QoS(kombu_redis.QoS):
         """The message is not to be done here; with ``requeue`` somebody else is to do it."""
         taken = self._forget(delivery_tag)
         if taken is None:
-            super().reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]
+            self._reject_noted(delivery_tag, requeue=requeue)
             return
         super(kombu_redis.QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
         if requeue:
             taken.give_back()
+
+    def _reject_noted(self, delivery_tag: str, *, requeue: bool) -> None:
+        try:
+            super().reject(delivery_tag, requeue=requeue)  # type: ignore[no-untyped-call]
+        except (OutOfMemoryError, ExecAbortError):
+            # Celery would connect anew, and the request wait for half an hour, until it counts as abandoned.
+            message = self.get(delivery_tag)  # type: ignore[no-untyped-call]
+            taken = self._as_taken(message, delivery_tag, is_noted=True)
+            super(kombu_redis.QoS, self).ack(delivery_tag)  # type: ignore[no-untyped-call]
+            # Not here: Celery's loop goes on meanwhile.
+            threading.Thread(target=taken.give_back, name="give-back", daemon=True).start()
 
     def _remove_from_indices(self, delivery_tag: str, pipe: Any = None) -> Any:
         if pipe is not None:
@@ -97,10 +122,11 @@ class QoS(kombu_redis.QoS):
             both = client.pipeline(transaction=False)
             return both.hdel(self.unacked_key, delivery_tag).zrem(self.unacked_index_key, delivery_tag)
 
-    def _as_taken(self, message: Any) -> Taken:
+    def _as_taken(self, message: Any, delivery_tag: str, *, is_noted: bool) -> Taken:
         priority = self.channel._get_message_priority(message._raw)
         queue = self.channel._q_for_pri(message.delivery_info["routing_key"], priority)
-        return Taken(message, queue, Redis(connection_pool=self.channel.pool))
+        notes = (self.unacked_key, self.unacked_index_key)
+        return Taken(message, queue, Redis(connection_pool=self.channel.pool), notes, delivery_tag, is_noted)
 
     def _forget(self, delivery_tag: str) -> Taken | None:
         with self._noting:

@@ -82,7 +82,7 @@ def collect(
         from devicevault.cli.summary import failed, print_summary
 
         results = collect_inline(devices, settings, asked_by=whoami(), verbose=verbose)
-        print_summary(results, as_json=as_json)
+        print_summary(results[0].run_id if results else "", results, as_json=as_json)
         finish(failed=any(map(failed, results)))
     if scheduled:
         _by_the_clock(devices, settings, as_json=as_json)

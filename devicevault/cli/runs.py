@@ -37,8 +37,8 @@ def runs(settings: Settings, run: str | None, limit: int, as_json: bool) -> None
     try:
         with open_store(settings.database_url) as store, store.reading() as session:
             if run is not None:
-                results = run_results(session, find_run(session, run).run_id)
-                print_summary(results, as_json=as_json)
+                run_id = find_run(session, run).run_id
+                print_summary(run_id, run_results(session, run_id), as_json=as_json)
                 return
             found = recent_runs(session, limit=limit)
     except NoDatabaseYet:

@@ -22,11 +22,11 @@ def failed(result: ResultSummary) -> bool:
     return result.status in FAILED
 
 
-def print_summary(results: Sequence[ResultSummary], *, as_json: bool) -> None:
-    """Print how each device fared, by name."""
+def print_summary(run_id: str, results: Sequence[ResultSummary], *, as_json: bool) -> None:
+    """Print how each device of a run fared, by name; some of the rows may be an earlier run's, which it waited for."""
     results = sorted(results, key=lambda row: row.device)
     if as_json:
-        print_json({"run_id": results[0].run_id if results else "", "results": [_described(row) for row in results]})
+        print_json({"run_id": run_id, "results": [_described(row) for row in results]})
         return
     few = len(results) <= EVERY_DEVICE_MAX
     shown = [row for row in results if few or row.changed or row.status != Status.SUCCESS]

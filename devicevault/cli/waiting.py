@@ -53,7 +53,7 @@ def summed_up(store: Store, run_id: str, *, as_json: bool) -> list[ResultSummary
     """Print how each device of a run fared; returns the rows."""
     with store.reading() as session:
         results = reader.run_results(session, run_id)
-    print_summary(results, as_json=as_json)
+    print_summary(run_id, results, as_json=as_json)
     return results
 
 

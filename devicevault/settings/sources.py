@@ -23,6 +23,8 @@ PREFIX: Final = "DEVICEVAULT_"
 SEPARATOR: Final = "__"
 #: Names the settings file itself.
 CONFIG_VARIABLE: Final = "DEVICEVAULT_CONFIG"
+#: Variables of ours that are no settings; the other one is the command line's own.
+NO_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "DEVICEVAULT_PAGER"})
 
 #: Tables of tables with free names: ``[groups.NAME]``, ``[jumps.NAME]`` and ``[receivers.NAME]``.
 NAMED: Final[Mapping[str, type[Table]]] = {
@@ -102,7 +104,7 @@ def from_environment(environ: Mapping[str, str], named: Collection[Key], faults:
     """
     layer: Layer = {}
     for variable in sorted(environ):
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE or not environ[variable]:
+        if not variable.startswith(PREFIX) or variable in NO_SETTINGS or not environ[variable]:
             continue
         key = _key_of(variable, named)
         kind = kind_of(key) if key else None
@@ -182,7 +184,7 @@ def keys_of(kind: Any, path: Key = ()) -> Iterator[Key]:
 def known_variables(named: Collection[Key]) -> list[str]:
     """The names of all variables that would be understood."""
     own = (key for kind, name in sorted(named) for key in keys_of(NAMED[kind], (kind, name)))
-    return [CONFIG_VARIABLE, *(variable_of(key) for key in (*keys_of(Settings), *own))]
+    return [*sorted(NO_SETTINGS), *(variable_of(key) for key in (*keys_of(Settings), *own))]
 
 
 def variable_of(key: Key) -> str:

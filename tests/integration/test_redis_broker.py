@@ -107,6 +107,19 @@ def test_one_given_back_waits_until_there_is_room_for_it(connection: Any, client
         assert again.SimpleQueue(QUEUE).get(timeout=10).payload == TASK
 
 
+def test_one_that_was_noted_is_given_back_as_well_once_there_is_room(connection: Any, client: Redis) -> None:
+    """Nobody waits meanwhile: Celery's loop gives back what its tasks refuse."""
+    message = connection.channel().basic_get(QUEUE)
+    with full(client):
+        message.reject(requeue=True)
+        # Should the worker be killed now, another one is given it later on.
+        assert client.hlen("unacked") == client.zcard("unacked_index") == 1
+    wait_until(lambda: client.llen(QUEUE) == 2, 30, or_say=lambda: f"{client.llen(QUEUE)} of 2 requests")
+    assert client.hlen("unacked") == client.zcard("unacked_index") == 0
+    with connection.clone() as again:
+        assert again.SimpleQueue(QUEUE).get(timeout=10).payload == TASK
+
+
 def test_a_channel_used_after_its_connection_was_closed_is_a_broken_connection(connection: Any) -> None:
     """Celery connects again then; anything else would end the worker."""
     channel = connection.channel()

@@ -173,7 +173,7 @@ def test_the_counts_come_in_a_fixed_order_and_unknown_ends_last() -> None:
 
 def test_of_many_devices_only_those_worth_a_look_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     rows = [row(device=f"sw{n}") for n in range(30)] + [row("failure", "bad-sw", error="auth", error_message="refused")]
-    print_summary(rows, as_json=False)
+    print_summary("r1", rows, as_json=False)
     out = capsys.readouterr().out
     assert "sw7" not in out
     assert "auth: refused" in out
@@ -181,9 +181,9 @@ def test_of_many_devices_only_those_worth_a_look_are_listed(capsys: pytest.Captu
 
 
 def test_the_json_summary_names_the_run_and_every_device(capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary([row(), row("failure", "sw2")], as_json=True)
+    print_summary("r2", [row(), row("failure", "sw2")], as_json=True)
     told = json.loads(capsys.readouterr().out)
-    assert told["run_id"] == "r1"
+    assert (told["run_id"], told["results"][0]["run_id"]) == ("r2", "r1"), "it waited for an earlier run's tasks"
     assert [(each["device"], each["status"]) for each in told["results"]] == [
         ("core-sw1", "success"),
         ("sw2", "failure"),

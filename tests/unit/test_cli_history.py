@@ -315,6 +315,8 @@ def test_on_a_terminal_a_configuration_can_not_move_the_cursor(hostile: str, env
 @pytest.mark.usefixtures("hostile")
 def test_on_a_terminal_the_answer_goes_through_the_pager(environ: dict[str, str | None]) -> None:
     assert on_a_terminal(SHOW_HOSTILE, environ, PAGER="sed s/banner/paged/").startswith("paged ␛]0;gotcha")
+    ours = on_a_terminal(SHOW_HOSTILE, environ, PAGER="cat", DEVICEVAULT_PAGER="sed s/banner/paged/")
+    assert ours.startswith("paged ␛]0;gotcha")
     assert on_a_terminal(SHOW_HOSTILE, environ, PAGER="head -c 0") == "", "who leaves the pager early has read enough"
     assert on_a_terminal(SHOW_HOSTILE, environ, PAGER="/no/such/pager").startswith("banner")
     command = [sys.executable, "-m", "devicevault", "diff", "core-sw1"]
