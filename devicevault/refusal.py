@@ -7,9 +7,15 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from amqp.exceptions import PreconditionFailed
+from amqp.exceptions import AccessRefused, NotAllowed, PreconditionFailed
 from kombu.exceptions import OperationalError
-from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+)
 
 from devicevault.settings.masking import mask_passwords
 
@@ -23,6 +29,7 @@ BROKEN_OFF: Final = frozenset(
 #: How redis-py begins: the command of a pipeline, or where it was to connect, and only then what was wrong.
 _BEFORE_THE_POINT: Final = re.compile(r"^(?:Command # .* of pipeline caused error: |Error -?\d+ .*?\. (?=\S))")
 _QUEUE: Final = re.compile(r"inequivalent arg '[^']+' for queue '([^']+)'")
+ACCESS_FIX: Final = "correct user, password and virtual host or database in broker_url"
 FULL: Final = "its Redis is full; see that devicevault-consumer runs and keeps up, or raise maxmemory"
 
 
@@ -47,10 +54,14 @@ def broker_errors(connection: Connection) -> tuple[type[BaseException], ...]:
     return (OperationalError, PublishingBlockedError, *connection.connection_errors, *connection.channel_errors)
 
 
+def is_of_access(error: BaseException) -> bool:
+    """Whether the broker is there, and lets nobody in by this user, password and virtual host."""
+    return isinstance(_cause(error), AccessRefused | NotAllowed | AuthenticationError | NoPermissionError)
+
+
 def in_words(error: BaseException) -> str:
     """One sentence of one line, without a password."""
-    if isinstance(error, OperationalError) and error.__cause__ is not None:
-        error = error.__cause__
+    error = _cause(error)
     text = " ".join(mask_passwords(str(error)).split()).rstrip(".")
     text = _BEFORE_THE_POINT.sub("", text)
     if isinstance(error, OutOfMemoryError) or "'maxmemory'" in text:
@@ -73,3 +84,8 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     return text or type(error).__name__
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What kombu wrapped."""
+    return error.__cause__ if isinstance(error, OperationalError) and error.__cause__ is not None else error

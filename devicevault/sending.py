@@ -49,8 +49,11 @@ def connect(connection: Connection, settings: Settings) -> None:
     try:
         reach(connection, settings, CONNECT_TIMEOUT_S)
     except refusal.broker_errors(connection) as error:
+        place, reason = mask_passwords(settings.broker_url), refusal.in_words(error)
+        if refusal.is_of_access(error):
+            raise ServiceUnavailable(f"the broker at {place} refuses access: {reason}", refusal.ACCESS_FIX) from None
         raise ServiceUnavailable(
-            f"the broker at {mask_passwords(settings.broker_url)} can't be reached: {refusal.in_words(error)}",
+            f"the broker at {place} can't be reached: {reason}",
             "see that it runs and that broker_url is right; `devicevault doctor` looks at the whole chain",
         ) from None
 

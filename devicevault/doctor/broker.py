@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from amqp.exceptions import AccessRefused, NotAllowed, PreconditionFailed
+from amqp.exceptions import AccessRefused, PreconditionFailed
 from kombu.exceptions import OperationalError
-from redis.exceptions import AuthenticationError, NoPermissionError
 
 from devicevault import names, rabbitmq
 from devicevault.celery_app import app
@@ -16,7 +15,7 @@ from devicevault.errors import ExitCode, ServiceUnavailable
 from devicevault.inventory import Inventory
 from devicevault.nearest import did_you_mean
 from devicevault.queues import reach
-from devicevault.refusal import in_words
+from devicevault.refusal import ACCESS_FIX, in_words, is_of_access
 from devicevault.settings import Settings, mask_passwords
 
 if TYPE_CHECKING:
@@ -142,11 +141,9 @@ def _requests(count: int) -> str:
 
 def _unreachable(settings: Settings, error: BaseException) -> Finding:
     place = mask_passwords(settings.broker_url)
-    cause = error.__cause__ if isinstance(error, OperationalError) and error.__cause__ else error
-    reason = mask_passwords(str(cause))
-    if isinstance(cause, AccessRefused | NotAllowed | AuthenticationError | NoPermissionError):
-        problem = f"{place} refuses access: {reason}"
-        fix = "correct user, password and virtual host or database in broker_url"
+    reason = in_words(error)
+    if is_of_access(error):
+        problem, fix = f"{place} refuses access: {reason}", ACCESS_FIX
     elif settings.has_amqp_broker:
         problem = f"{place} can't be reached from this host: {reason}"
         fix = "systemctl start rabbitmq-server on its host, let port 5672 through, or correct broker_url"

@@ -162,8 +162,12 @@ def test_a_broker_that_refuses_the_password_is_not_called_away(
     vault = installation(tmp_path, f"amqp://guest:Doctor-Canary@127.0.0.1:{rabbitmq.port}//", redis_url)
     with vault.running(groups=()):
         broker = those(examined(vault, exit_code=ExitCode.UNAVAILABLE), "fault")["broker"]
+        asked = vault.run("collect", "--all")
     assert "refuses access" in broker
     assert "correct user, password and virtual host" in broker
+    assert asked.returncode == ExitCode.UNAVAILABLE
+    assert "refuses access" in asked.stderr
+    assert "correct user, password and virtual host" in asked.stderr
     assert "Doctor-Canary" not in broker
 
 
@@ -175,8 +179,11 @@ def test_a_redis_broker_that_refuses_the_password_is_not_called_away(tmp_path: P
         vault = installation(tmp_path, f"redis://:Doctor-Canary@127.0.0.1:{guarded.port}/0", redis_url)
         with vault.running(groups=()):
             broker = those(examined(vault, exit_code=ExitCode.UNAVAILABLE), "fault")["broker"]
+            asked = vault.run("collect", "--all")
     assert "refuses access" in broker
     assert "correct user, password" in broker
+    assert "refuses access" in asked.stderr
+    assert "correct user, password" in asked.stderr
     assert "Doctor-Canary" not in broker
 
 
