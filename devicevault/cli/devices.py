@@ -12,7 +12,7 @@ from devicevault.cli import examples, pass_settings
 from devicevault.cli.console import console, print_json, print_table, table
 from devicevault.cli.detection import detect_device
 from devicevault.cli.import_devices import import_devices
-from devicevault.cli.sources import accept_source, print_sources, sources_report
+from devicevault.cli.sources import accept_source, print_sources, sources_report, tell_of_faults
 from devicevault.errors import ConfigurationError, ExitCode, Fault
 from devicevault.wording import counted
 
@@ -52,6 +52,7 @@ devices.add_command(import_devices)
 def list_devices(settings: Settings, groups: tuple[str, ...], tags: tuple[str, ...], as_json: bool) -> None:
     """List the devices with all they inherit."""
     inventory = _load(settings, None)
+    tell_of_faults(inventory)
     found = inventory.matching(groups, tags)
     if as_json:
         print_json([asdict(device) for device in found])

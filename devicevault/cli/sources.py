@@ -39,6 +39,15 @@ def print_sources(inventory: Inventory) -> None:
             say(errors(), f"warning: source {state.name}: its answer can't be kept: {state.unkept}", style="yellow")
 
 
+def tell_of_faults(inventory: Inventory) -> None:
+    """A line on stderr for each source that says of devices what can't be: they are left out, or as they were."""
+    for state in inventory.sources:
+        if state.faults:
+            faults = counted(len(state.faults), "fault")
+            told = f"warning: source {state.name}: {faults} in what it says; see: devicevault devices check"
+            say(errors(), told, style="yellow")
+
+
 def sources_report(inventory: Inventory | None) -> list[dict[str, Any]]:
     """As :func:`print_sources`, for programs."""
     return [

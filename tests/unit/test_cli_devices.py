@@ -216,6 +216,11 @@ def test_check_tells_the_faults_in_what_a_source_says(sourced: Path) -> None:
     assert result.exit_code == ExitCode.CONFIGURATION
     assert "error: sources.list: \"i i\": 'i i' can't be a device's name" in result.stderr
     assert "source list: 8 devices" in result.stdout
+    for more in ((), ("--json",)):
+        listed = run(sourced, "list", *more)
+        assert listed.exit_code == ExitCode.DONE
+        assert listed.stderr == "warning: source list: 1 fault in what it says; see: devicevault devices check\n"
+        assert "i i" not in listed.stdout
 
 
 def test_an_inventory_that_was_never_complete_is_a_service_that_is_away(folder: Path) -> None:
