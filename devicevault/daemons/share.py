@@ -24,6 +24,11 @@ def processes_of(worker: WorkerSettings, processors: int | None = None) -> int:
     return max(1, min(wanted, worker.concurrency))
 
 
+def group_of(node: str) -> str:
+    """The collector group of a process by the name Celery knows it by, as :meth:`Share.node` gives it."""
+    return node.partition("@")[0].partition(".")[0]
+
+
 @dataclass(frozen=True)
 class Share:
     """The ``number``-th, from 1, of so many processes."""

@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from devicevault import names, rabbitmq
 from devicevault.celery_app import app
+from devicevault.daemons.share import group_of
 from devicevault.doctor.finding import Finding, State
 from devicevault.errors import ExitCode, ServiceUnavailable
 from devicevault.inventory import Inventory
@@ -108,9 +109,9 @@ def judge_workers(
         yield Finding.warning(
             WORKERS,
             f"{worker} is there and takes no requests at the moment",
-            f"systemctl status devicevault-worker@{_group_of(worker)} tells why: a pause, or a service that is away",
+            f"systemctl status devicevault-worker@{group_of(worker)} tells why: a pause, or a service that is away",
         )
-    resting = {names.queue_for(_group_of(worker)) for worker, queues in listened_to.items() if not queues}
+    resting = {names.queue_for(group_of(worker)) for worker, queues in listened_to.items() if not queues}
     heard = {queue for queues in listened_to.values() for queue in queues}
     for queue in sorted(used - heard - resting):
         count = f"{_requests(waiting[queue])} there, and " if waiting.get(queue) else ""
@@ -128,11 +129,6 @@ def judge_workers(
         )
     if not listened_to and not used:
         yield Finding.warning(WORKERS, "no worker answers", "start one: systemctl start devicevault-worker@GROUP")
-
-
-def _group_of(worker: str) -> str:
-    """The collector group of a worker Celery knows as ``GROUP@HOST``, or as ``GROUP.NUMBER@HOST``."""
-    return worker.partition("@")[0].partition(".")[0]
 
 
 def _requests(count: int) -> str:
