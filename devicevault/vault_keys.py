@@ -166,7 +166,7 @@ def create_keys(vault: VaultSettings) -> str:
     there = [path for path in files if os.path.lexists(path)]
     if there:
         missing = " and ".join(path.name for path in files if path not in there)
-        back = f"copy {missing} back, from another host of this vault or from a backup; " if missing else ""
+        back = f"copy {missing} back, from a backup or from another host that has it; " if missing else ""
         fix = f"{back}nothing sealed so far can be opened without the old vault.key; to start anew, move all away"
         raise ConfigurationError(Fault(", ".join(map(str, there)), "already there", fix))
     private = PrivateKey.generate()
