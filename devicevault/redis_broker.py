@@ -33,10 +33,11 @@ class Taken:
     message: Any
     queue: str
     redis: Redis
-    #: What notes who has it, where Redis could take that note: a hash and a sorted set, and its name in both.
+    #: The hash and the sorted set in which Redis notes what is being worked on,
     notes: tuple[str, str]
+    #: and the request's name in both.
     tag: str
-    #: Otherwise it exists in this process only.
+    #: Whether Redis could note it; otherwise it exists in this process only.
     is_noted: bool
 
     def give_back(self) -> None:
@@ -57,7 +58,7 @@ class Taken:
             time.sleep(GIVE_BACK_AGAIN_S)
 
     def _put_back(self) -> None:
-        """All of it or nothing: neither are there two of it afterwards nor none."""
+        """In one step, so that it is never in neither place; where only the answer is lost, it may be there twice."""
         by_tag, by_time = self.notes
         with self.redis.pipeline(transaction=True) as together:
             together.hdel(by_tag, self.tag)

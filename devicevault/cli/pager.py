@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from devicevault.settings.sources import PAGER_VARIABLE
+
 #: For ``less``: leave at once what fits the screen, pass colours on, keep the screen. No shell out of a pager that may
 #: run as root.
 ENVIRONMENT: Final = {"LESS": "FRX", "LESSSECURE": "1"}
@@ -54,7 +56,7 @@ def paged() -> Iterator[None]:
 def _pager() -> list[str]:
     if not sys.stdout.isatty():
         return []
-    chosen = os.environ.get("DEVICEVAULT_PAGER", os.environ.get("PAGER", "less"))
+    chosen = os.environ.get(PAGER_VARIABLE, os.environ.get("PAGER", "less"))
     try:
         words = shlex.split(chosen)
     except ValueError:

@@ -150,7 +150,7 @@ class DeviceEntry(DefaultsEntry):
     console_line: ConsoleLine = ""
 
 
-#: What a device's table may say.
+#: What a device's table may say, `algorithms` by its other name as well.
 DEVICE_KEYS: Final = frozenset(DeviceEntry.model_fields) | {"ssh"}
 
 

@@ -23,8 +23,9 @@ PREFIX: Final = "DEVICEVAULT_"
 SEPARATOR: Final = "__"
 #: Names the settings file itself.
 CONFIG_VARIABLE: Final = "DEVICEVAULT_CONFIG"
-#: Variables of ours that are no settings; the other one is the command line's own.
-NO_SETTINGS: Final = frozenset({CONFIG_VARIABLE, "DEVICEVAULT_PAGER"})
+#: Names the pager of the command line.
+PAGER_VARIABLE: Final = "DEVICEVAULT_PAGER"
+NO_SETTINGS: Final = frozenset({CONFIG_VARIABLE, PAGER_VARIABLE})
 
 #: Tables of tables with free names: ``[groups.NAME]``, ``[jumps.NAME]`` and ``[receivers.NAME]``.
 NAMED: Final[Mapping[str, type[Table]]] = {

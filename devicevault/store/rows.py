@@ -122,7 +122,10 @@ def _insert(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.I
 def locked_by(
     session: Session, model: type[Row], column: InstrumentedAttribute[str], keys: Iterable[str]
 ) -> dict[str, Row]:
-    """The rows whose ``column`` is one of ``keys``, by that value, locked until the transaction ends."""
+    """The rows whose ``column`` is one of ``keys``, by that value, locked until the transaction ends.
+
+    From then on PostgreSQL finds all rows by their indexes: :func:`by_index`.
+    """
     wanted = sorted(set(keys))
     if not wanted:
         return {}
