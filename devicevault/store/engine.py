@@ -10,11 +10,12 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, make_url
@@ -26,6 +27,8 @@ from devicevault.store import schema
 
 #: Seconds a writer waits for another one before it gives up.
 LOCK_WAIT_S: Final = 30
+#: Seconds between two of its looks.
+TURN_S: Final = 0.001
 CONNECT_TIMEOUT_S: Final = 10
 #: Seconds without a sign of life after which a connection to PostgreSQL counts as broken.
 ANSWER_TIMEOUT_S: Final = 30
@@ -227,7 +230,32 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     # A writer takes the lock at once and waits its turn; one that begins by reading could not wait later.
     is_reading = connection.get_execution_options().get("devicevault_reading", False)
-    connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+    if is_reading:
+        connection.exec_driver_sql("BEGIN")
+    else:
+        _take_turn(cast("sqlite3.Connection", connection.connection.dbapi_connection))
+
+
+def _take_turn(connection: sqlite3.Connection) -> None:
+    """Begin to write as soon as nobody else does.
+
+    SQLite itself looks again after up to a tenth of a second (its ``sqliteDefaultBusyCallback`` has the pauses): with
+    two writers that have much to do the database would lie idle for a good part of the time.
+    """
+    ends_at = time.monotonic() + LOCK_WAIT_S
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= ends_at:
+                    raise
+                time.sleep(TURN_S)
+            else:
+                return
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000}")
 
 
 def _shown(url: URL) -> str:

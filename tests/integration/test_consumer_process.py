@@ -65,7 +65,7 @@ from devicevault.daemons import consumer
 from devicevault.outputs.background import Outputs
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-Outputs.stored = die
+Outputs.wake = die
 consumer.main()
 """
 
