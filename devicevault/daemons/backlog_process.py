@@ -15,8 +15,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from threading import Event
-from typing import Final
+from typing import IO, Final
 
 from devicevault.daemons.intake import Intake
 from devicevault.daemons.journal import configure_logging, log_to_stderr
@@ -93,7 +94,7 @@ def main() -> None:
     configure_logging(settings, "consumer")
     threading.Thread(target=_await_end_of_input, args=(stop,), name="input", daemon=True).start()
     try:
-        store_backlog(settings, int(sys.argv[1]), stop, lambda line: print(line, file=said, flush=True))
+        store_backlog(settings, int(sys.argv[1]), stop, partial(_say, said, stop))
     except Stopped:
         pass
     except DeviceVaultError as error:
@@ -105,6 +106,15 @@ def _await_end_of_input(stop: Event) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
     stop.set()
+
+
+def _say(said: IO[str], stop: Event, line: str) -> None:
+    try:
+        said.write(f"{line}\n")
+        said.flush()
+    except OSError:
+        # The consumer is gone. What is in hand is finished all the same: it is no fault of the results.
+        stop.set()
 
 
 if __name__ == "__main__":
