@@ -255,7 +255,7 @@ def _take_turn(connection: sqlite3.Connection) -> None:
             else:
                 return
     finally:
-        connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_S * 1000}")
+        connection.execute(f"PRAGMA busy_timeout = {int(1000 * LOCK_WAIT_S)}")
 
 
 def _shown(url: URL) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 
 from devicevault.errors import ConfigurationError, ServiceUnavailable, UsageError
-from devicevault.messages import CollectFacts, CollectRequest, CollectResult, LogLine, Status
+from devicevault.messages import Artifact, CollectFacts, CollectRequest, CollectResult, LogLine, Status
 from devicevault.store import (
     Store,
     hostkeys,
@@ -29,8 +32,9 @@ from devicevault.store import (
     schema,
     write_results,
 )
-from devicevault.store.engine import connect
+from devicevault.store.engine import LOCK_WAIT_S, TURN_S, connect
 from devicevault.store.models import Base, CollectionRun, Device, DeviceBackupResult, DeviceConfig, SealedOriginal
+from devicevault.store.proofs import Proofs
 from tests.results import artifact, at, request, result
 from tests.servers import PostgreSQLServer
 
@@ -58,6 +62,11 @@ def queue(store: Store, *requests: CollectRequest) -> str:
 def row_of(store: Store, task_id: str) -> DeviceBackupResult:
     with store.reading() as session:
         return session.scalars(select(DeviceBackupResult).where(DeviceBackupResult.task_id == task_id)).one()
+
+
+def beside(sqlite_url: str) -> sqlite3.Connection:
+    """Another process's connection, which waits for nobody."""
+    return sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
 
 
 def count(store: Store, model: type[Base]) -> int:
@@ -183,6 +192,39 @@ class TestOpening:
                 writing.flush()
                 with opened.reading() as reading:
                     assert len(reader.device_states(reading)) == 1
+
+    def test_of_two_writers_the_next_begins_as_soon_as_the_other_is_done(
+        self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with open_store(sqlite_url, migrate=True) as opened, closing(beside(sqlite_url)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            pauses: list[float] = []
+
+            def pause(seconds: float) -> None:
+                pauses.append(seconds)
+                if len(pauses) == 3:
+                    other.rollback()
+
+            monkeypatch.setattr(time, "sleep", pause)
+            with opened.session() as session:
+                assert session.connection().exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000 * LOCK_WAIT_S
+            assert pauses == [TURN_S] * 3
+
+    def test_new_texts_are_proven_while_others_write(self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        with open_store(sqlite_url, migrate=True) as opened, closing(beside(sqlite_url)) as other:
+            proven: list[str] = []
+
+            def prove(proofs: Proofs, artifact: Artifact) -> str:
+                other.execute("BEGIN IMMEDIATE")
+                other.rollback()
+                proven.append(artifact.digest)
+                return was(proofs, artifact)
+
+            was = Proofs.prove
+            monkeypatch.setattr(Proofs, "prove", prove)
+            results = [collected(minutes, f"version {minutes}\n") for minutes in (1, 2, 2, 3)]
+            assert len(write_results(opened, results).changes) == 3
+            assert len(proven) == 3
 
 
 class TestPrecedence:
