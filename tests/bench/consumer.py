@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from redis import Redis
-from sqlalchemy import func, insert, select
+from sqlalchemy import Executable, bindparam, func, insert, select, update
 
 from devicevault.messages import Artifact, CollectResult, digest_of
 from devicevault.store import Store, open_store
@@ -25,8 +25,9 @@ from devicevault.store.models import (
     DeviceRevision,
     SealedOriginal,
 )
+from devicevault.store.rows import chunks, table_of
 from devicevault.stream.entry import encode
-from tests.bench.cost import cost_of
+from tests.bench.cost import cost_of, largest_peak_mb
 from tests.bench.figures import Part, median
 from tests.bench.texts import running_config
 from tests.consuming import STREAM
@@ -38,7 +39,7 @@ ORIGINAL: Final = bytes(range(256)) * 60
 WITHIN_S: Final = 3600
 LOOK_S: Final = 0.002
 TABLES: Final = (CollectionRun, Device, DeviceConfig, DeviceBackupResult, DeviceRevision, SealedOriginal)
-#: Rows in one transaction of the insertion we are compared with, about as many as a batch of ours.
+#: Rows in one transaction of the database alone: three times as many as in a batch of ours.
 AT_ONCE: Final = 500
 
 
@@ -50,16 +51,18 @@ class Reading:
     rate: float
     #: The consumer's processor time for each result.
     cpu_ms: float
+    #: Of the process that needed most.
     peak_mb: float
 
 
 def measure(folder: Path, *, quick: bool, runs: int) -> Part:
-    results, behind, light = (100, 300, 10) if quick else (2000, 100_000, 100)
+    results, behind, light = (100, 300, 10) if quick else (20_000, 100_000, 100)
     part = Part(
         "consumer",
         "Results per second into the database",
-        "the database's own insertion of the same rows",
-        f"{results} results of 100 KB, each of a device of its own; medians of {runs} runs",
+        "the database alone, writing the same rows: of new texts all of them; of unchanged ones those of the results, "
+        "and what changes in those of devices and revisions",
+        f"{results} results of 100 KB that wait, each of a device of its own; medians of {runs} runs",
     )
     for name in ("redis", "postgresql"):
         (folder / name).mkdir()
@@ -67,7 +70,7 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
         stream = Redis.from_url(redis.url)
         for database in ("SQLite", "PostgreSQL"):
             ways: dict[str, list[Reading]] = {"new text": [], "unchanged": []}
-            inserted: list[float] = []
+            alone: dict[str, list[float]] = {"new text": [], "unchanged": []}
             for run in range(runs):
                 place = folder / f"{database}-{run}"
                 url, copy_url = (
@@ -75,14 +78,13 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
                     if database == "SQLite"
                     else (postgresql.create_database(f"b{run}"), postgresql.create_database(f"c{run}"))
                 )
-                for read in ways.values():
+                for way, write_s in (("new text", _inserted_s), ("unchanged", _updated_s)):
                     fill(stream, results, size_kb=100)
-                    read.append(_read(place, redis.url, url, stream, results))
-                    if len(inserted) == run:
-                        inserted.append(results / _inserted_s(url, copy_url))
+                    ways[way].append(_read(place, redis.url, url, stream, results))
+                    alone[way].append(results / write_s(url, copy_url))
             for way, read in ways.items():
                 part.add(f"{database}, {way}", [one.rate for one in read], "results/s",
-                         other=median(inserted), ratio_at_least=0.5)  # fmt: skip
+                         other=median(alone[way]), ratio_at_least=0.5)  # fmt: skip
                 part.add("the consumer's processor time for each", [one.cpu_ms for one in read], "ms")
         url = f"sqlite:///{folder}/light.db"
         part.add("from XADD to the commit, under light load", _latencies_ms(folder, redis.url, url, light), "ms",
@@ -92,7 +94,7 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
         part.add(f"catching up with {behind} entries of 5 KB", read_all.rate, "results/s")
         part.add("the consumer's processor time for each", read_all.cpu_ms, "ms")
         peaks = [one.peak_mb for one in (*ways["new text"], *ways["unchanged"], read_all)]
-        part.add("the consumer's memory, at the most", max(peaks), "MB", at_most=100)
+        part.add("the consumer's memory, at the most, in each of its two processes", max(peaks), "MB", at_most=100)
     return part
 
 
@@ -149,7 +151,7 @@ def _read(folder: Path, redis_url: str, database_url: str, stream: Redis, result
         before, began = cost_of(consumer), time.monotonic()
         wait_until(lambda: is_done(stream), WITHIN_S, or_say=lambda: "the stream is not read to its end")
         seconds, cost = time.monotonic() - began, cost_of(consumer)
-        return Reading(results / seconds, 1000 * (cost - before).cpu_s / results, cost.peak_mb)
+        return Reading(results / seconds, 1000 * (cost - before).cpu_s / results, largest_peak_mb(consumer))
 
 
 def is_done(stream: Redis) -> bool:
@@ -183,12 +185,40 @@ def _inserted_s(url: str, copy_url: str) -> float:
     """Seconds it takes to insert the rows of one database into another that is empty."""
     with open_store(url) as store, store.reading() as session:
         rows: list[tuple[type[Base], list[dict[str, Any]]]] = [
-            (table, [dict(row) for row in session.execute(select(table.__table__)).mappings()]) for table in TABLES
+            (table, [dict(row) for row in session.execute(select(table_of(table))).mappings()]) for table in TABLES
         ]
     with open_store(copy_url, migrate=True) as copy:
         began = time.monotonic()
         for table, values in rows:
-            for start in range(0, len(values), AT_ONCE):
+            for some in chunks(values, AT_ONCE):
                 with copy.engine.begin() as connection:
-                    connection.execute(insert(table.__table__), values[start : start + AT_ONCE])  # type: ignore[arg-type]
+                    connection.execute(insert(table_of(table)), some)
+        return time.monotonic() - began
+
+
+def _updated_s(url: str, copy_url: str) -> float:
+    """Seconds it takes to write into the other database what unchanged results changed in the first."""
+    results, devices, revisions = (table_of(model) for model in (DeviceBackupResult, Device, DeviceRevision))
+    with open_store(url) as store, store.reading() as session:
+        count = session.scalar(select(func.count()).select_from(devices))
+        newest = select(results).order_by(results.c.id.desc()).limit(count)
+        written: list[tuple[Executable, list[dict[str, Any]]]] = [
+            (insert(results), [dict(row) for row in session.execute(newest).mappings()]),
+            *(
+                (
+                    update(table).where(table.c.id == bindparam("of")),
+                    [{"of": row.pop("id"), **row} for row in map(dict, session.execute(changed).mappings())],
+                )
+                for table, changed in (
+                    (devices, select(devices.c.id, devices.c.latest_result_id, devices.c.last_success_id)),
+                    (revisions, select(revisions.c.id, revisions.c.confirmed_at)),
+                )
+            ),
+        ]
+    with open_store(copy_url) as copy:
+        began = time.monotonic()
+        for statement, values in written:
+            for some in chunks(values, AT_ONCE):
+                with copy.engine.begin() as connection:
+                    connection.execute(statement, some)
         return time.monotonic() - began
