@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from types import TracebackType
@@ -138,15 +138,14 @@ class Sampler:
         return {"devicevault_queue_depth": {(group,): waiting[names.queue_for(group)] for group in groups}}
 
     def _database(self) -> Sample:
-        with open_store(self._settings.database_url) as store, store.reading() as session:
-            known, waiting = freshness(session), requests_waiting(session)
-            outputs = standing_of_outputs(session, self._settings)
+        # First: its sources may take their time, and no transaction is to stay open so long.
         inventory = self._current_inventory()
-        return {
-            "devicevault_requests_waiting": {(): waiting},
-            **fleet(known, inventory, datetime.now(UTC)),
-            **outputs,
-        }
+        with open_store(self._settings.database_url) as store, store.reading() as session:
+            return {
+                "devicevault_requests_waiting": {(): requests_waiting(session)},
+                **fleet(freshness(session), inventory, datetime.now(UTC)),
+                **standing_of_outputs(session, self._settings),
+            }
 
     def _current_inventory(self) -> Inventory | None:
         """The inventory, read where nobody waits for it: its sources may take their time."""
@@ -162,7 +161,7 @@ class Sampler:
 
 
 def fleet(
-    known: list[Freshness], inventory: Inventory | None, now: datetime
+    known: Iterable[Freshness], inventory: Inventory | None, now: datetime
 ) -> dict[str, dict[tuple[str, ...], float]]:
     """How each group's devices stand: those the inventory has enabled, or every one where there is no inventory."""
     enabled = None if inventory is None else {device.device_id: device for device in inventory if device.enabled}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from devicevault.messages import Status
 from devicevault.store.models import Device, DeviceBackupResult, HeldArtifact
+
+#: Rows fetched at a time.
+AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,8 @@ class Freshness:
     is_archived: bool
 
 
-def freshness(session: Session) -> list[Freshness]:
-    """Every device that was ever asked for."""
+def freshness(session: Session) -> Iterator[Freshness]:
+    """Every device that was ever asked for; not all of them are in memory at the same time."""
     query = select(
         Device.device_id,
         Device.group,
@@ -35,7 +40,8 @@ def freshness(session: Session) -> list[Freshness]:
         exists().where(HeldArtifact.device_pk == Device.id),
         Device.archived_at.is_not(None),
     ).outerjoin(DeviceBackupResult, DeviceBackupResult.id == Device.last_success_id)
-    return [Freshness(*row) for row in session.execute(query)]
+    for row in session.execute(query, execution_options={"yield_per": AT_ONCE}):
+        yield Freshness(*row)
 
 
 def requests_waiting(session: Session) -> int:
