@@ -66,7 +66,7 @@ def store_backlog(settings: Settings, number: int, stop: Event, say: Say) -> Non
         say(json.dumps({"stored": intake.stored, "set_aside": intake.set_aside_count, "tally": tally}))
 
     with contextlib.closing(connect_redis(settings.redis_url, CONSUMER_CLIENT)) as redis:
-        name = f"{consumer_name(settings)}.{number}"
+        name = f"{consumer_name(settings)}#{number}"
         reader = ResultReader(redis, settings.results_stream, name, settings.consumer)
         intake = Intake(reader, rules, patience, stored)
         settle()

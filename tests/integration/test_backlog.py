@@ -76,7 +76,7 @@ def child_at_work(client: Redis, pid: int) -> int:
     """A further process, once it was given results."""
 
     def has_read() -> bool:
-        return b"here.2" in consumers(client)
+        return b"here#2" in consumers(client)
 
     wait_until(has_read, WITHIN_S, or_say=lambda: "no further process reads")
     return children(pid)[0]
@@ -119,7 +119,7 @@ def test_all_of_its_processes_store_and_its_metrics_count_what_each_did(
         DEVICEVAULT_CONSUMER__PROCESSES="3",
     ) as pid:
         wait_until_stored(client, database_url)
-        assert consumers(client) == {b"here", b"here.2", b"here.3"}
+        assert consumers(client) == {b"here", b"here#2", b"here#3"}
         wait_until(lambda: not children(pid), WITHIN_S, or_say=lambda: "they do not end though nothing waits")
 
         def counted() -> Counter[str]:
