@@ -130,6 +130,7 @@ class Consumer:
             else:
                 # Redis may have filled up since the last batch, by what is only kept to be looked at.
                 self._intake.tidy(TIDY_S)
+                self._backlog.look(0, 0.0)
             # Never before what is in the stream was read: the result of a row that waits may be there.
             if self._reader.has_caught_up and time.monotonic() >= sweep_at:
                 self._sweep(store)
@@ -179,6 +180,7 @@ def consume(settings: Settings) -> None:
     def stored_elsewhere(tally: Tally) -> None:
         metrics.add(tally)
         outputs.wake()
+        consumer.status.tell()
 
     backlog = Backlog(settings, stored_elsewhere)
     redis = connect_redis(settings.redis_url, CONSUMER_CLIENT)

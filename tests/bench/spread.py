@@ -33,7 +33,8 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
         "Two workers of one group, and two consumers",
         "one of them alone",
         f"{devices} devices of 100 KB, 50 ms a command, {concurrency} sessions at once in each worker of one process; "
-        f"{results} results of 100 KB, each of a device of its own, consumers of one process; all with PostgreSQL and on one computer; "
+        f"{results} results of 100 KB, each of a device of its own, consumers of one process; "
+        "all with PostgreSQL and on one computer; "
         f"medians of {runs} runs in turn",
     )
     (folder / "postgresql").mkdir()
