@@ -13,13 +13,12 @@ from typing import Any
 
 from redis import Redis
 
-from devicevault.daemons.backlog import Backlog
 from devicevault.daemons.consumer import Consumer
 from devicevault.daemons.rules import Rules
 from devicevault.daemons.service import Progress
 from devicevault.errors import ConfigurationError
 from devicevault.messages import CollectResult
-from devicevault.settings import ConsumerSettings, Settings
+from devicevault.settings import ConsumerSettings
 from devicevault.store import open_run, open_store, queue_requests, reader
 from devicevault.store.reader import ResultSummary
 from devicevault.store.sweep import Waits
@@ -34,11 +33,6 @@ WITHIN_S = 30
 WAITS = Waits(queue=timedelta(days=36_500), session=timedelta(hours=1))
 
 
-def alone() -> Backlog:
-    """Of a consumer that starts no further process, however many results wait."""
-    return Backlog(Settings(consumer=ConsumerSettings(processes=1)), lambda tally: None)
-
-
 class Running:
     """A consumer in a thread of this process."""
 
@@ -50,7 +44,6 @@ class Running:
             lambda: open_store(database_url, migrate=True),
             ResultReader(redis, STREAM, name, settings),
             Rules(settings, WAITS, frozenset({"plain", "ours"}), max_bytes=1_000_000),
-            alone(),
             stop=self.stop,
             progress=Progress(),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -17,7 +18,6 @@ from typing import Final
 
 import click
 
-from devicevault.daemons.backlog import Backlog
 from devicevault.daemons.intake import Intake, Told
 from devicevault.daemons.patience import Patience, Stopped
 from devicevault.daemons.reload import Reloader
@@ -30,13 +30,11 @@ from devicevault.outputs.background import Outputs
 from devicevault.outputs.metrics import Metrics
 from devicevault.outputs.metrics_server import MetricsServer
 from devicevault.outputs.sampler import Sampler
-from devicevault.outputs.tally import Tally
 from devicevault.settings import Settings, load_settings
 from devicevault.store import Store, WriteReport, open_store
 from devicevault.store.sweep import SWEEP_AT_ONCE, sweep
 from devicevault.store.upgrade import upgrade_store
 from devicevault.stream import ResultReader, connect_redis
-from devicevault.stream.consumer_name import consumer_name
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +60,6 @@ class Consumer:
         open_database: Callable[[], Store],
         reader: ResultReader,
         rules: Rules,
-        backlog: Backlog,
         *,
         stop: Event,
         progress: Progress,
@@ -73,7 +70,6 @@ class Consumer:
         self._open_database = open_database
         self._reader = reader
         self._rules = rules
-        self._backlog = backlog
         self._stop = stop
         self._patience = Patience(stop, progress, self.status)
         self._intake = Intake(reader, rules, self._patience, stored)
@@ -89,15 +85,14 @@ class Consumer:
         self._reader.renew(rules.settings)
 
     def _numbers(self) -> str:
-        intake, backlog = self._intake, self._backlog
-        stored, set_aside_count = intake.stored + backlog.stored, intake.set_aside_count + backlog.set_aside_count
-        numbers = f"{stored} stored, {set_aside_count} set aside, lag {self._reader.lag}"
+        intake = self._intake
+        numbers = f"{intake.stored} stored, {intake.set_aside_count} set aside, lag {self._reader.lag}"
         return f"{numbers}; the last at {intake.last_at}" if intake.last_at else numbers
 
     def run(self) -> None:
         """Work until told to stop. Raises ConfigurationError when the database's schema does not fit."""
         try:
-            with self._patience.insist(self._open_database) as store, self._backlog:
+            with self._patience.insist(self._open_database) as store:
                 self._patience.insist(self._reader.ensure_group)
                 self._patience.trouble = ""
                 self.status.doing = f"reading {self._reader.place} into {store.place}"
@@ -106,7 +101,7 @@ class Consumer:
                 self._work(store)
         except Stopped:
             logger.warning("stopped while a service was away; what is not stored yet stays in the stream")
-        logger.info("stopped; %d results stored", self._intake.stored + self._backlog.stored)
+        logger.info("stopped; %d results stored", self._intake.stored)
 
     def _work(self, store: Store) -> None:
         claim_at = sweep_at = 0.0
@@ -121,7 +116,6 @@ class Consumer:
                 before, began = began, time.monotonic()
                 is_busy = len(entries) >= BUSY_PER_S * (began - before)
                 self._intake.take(store, entries)
-                self._backlog.look(self._reader.lag, self._reader.lag * (time.monotonic() - began) / len(entries))
                 self.status.tell()
                 # The next ones are not to find these in memory.
                 del entries
@@ -130,7 +124,6 @@ class Consumer:
             else:
                 # Redis may have filled up since the last batch, by what is only kept to be looked at.
                 self._intake.tidy(TIDY_S)
-                self._backlog.look(0, 0.0)
             # Never before what is in the stream was read: the result of a row that waits may be there.
             if self._reader.has_caught_up and time.monotonic() >= sweep_at:
                 self._sweep(store)
@@ -166,6 +159,11 @@ class Consumer:
                 self.status.tell()
 
 
+def consumer_name(settings: Settings) -> str:
+    """A name that stays the same through a restart, so that the consumer finds its pending entries again."""
+    return settings.consumer.name or socket.gethostname()
+
+
 def consume(settings: Settings) -> None:
     """Be the consumer until SIGTERM. Raises ConfigurationError for keys or a schema that do not fit."""
     stop = stop_on_signals()
@@ -175,20 +173,13 @@ def consume(settings: Settings) -> None:
 
     def stored(results: Sequence[CollectResult], report: WriteReport) -> None:
         metrics.stored(results, report)
-        outputs.wake()
+        outputs.stored(results, report)
 
-    def stored_elsewhere(tally: Tally) -> None:
-        metrics.add(tally)
-        outputs.wake()
-        consumer.status.tell()
-
-    backlog = Backlog(settings, stored_elsewhere)
     redis = connect_redis(settings.redis_url, CONSUMER_CLIENT)
     consumer = Consumer(
         lambda: open_newest(settings.database_url),
         ResultReader(redis, settings.results_stream, consumer_name(settings), settings.consumer),
         Rules.from_settings(settings),
-        backlog,
         stop=stop,
         progress=progress,
         stored=stored,
@@ -198,7 +189,6 @@ def consume(settings: Settings) -> None:
 
     def renew(new: Settings) -> None:
         consumer.renew(Rules.from_settings(new))
-        backlog.renew(new)
         sampler.renew(new)
         outputs.renew(new)
 

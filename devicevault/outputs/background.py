@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from threading import Event
 from types import TracebackType
 
+from devicevault.messages import CollectResult
 from devicevault.outputs.loop import Loop
 from devicevault.outputs.mirror.mirror import Mirror
 from devicevault.outputs.mirror.push import Push
@@ -13,6 +15,7 @@ from devicevault.outputs.notices.delivery import Delivery
 from devicevault.outputs.notices.watch import Watch
 from devicevault.outputs.sampler import inventory_of
 from devicevault.settings import Settings
+from devicevault.store import WriteReport
 
 
 class Outputs:
@@ -35,7 +38,7 @@ class Outputs:
     def _loop(self, output: Mirror | Push | Watch | Delivery, stop: Event) -> Loop:
         return Loop(output, lambda: self._settings.database_url, stop)
 
-    def wake(self) -> None:
+    def stored(self, results: Sequence[CollectResult], report: WriteReport) -> None:
         """There are new results in the store. Raises nothing, takes no time."""
         for loop in self._first:
             loop.wake()

@@ -16,13 +16,19 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 import devicevault
-from devicevault.messages import CollectResult
-from devicevault.outputs.tally import Tally
+from devicevault import names
+from devicevault.errors import CollectionError
+from devicevault.messages import CollectResult, Status
 from devicevault.store import WriteReport
 
 logger = logging.getLogger(__name__)
 
 SESSION_SECONDS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+#: Codes of :mod:`devicevault.errors`; any other, of a worker of another release, is counted as ``other``.
+ERRORS: Final = frozenset({CollectionError.code, *(kind.code for kind in CollectionError.__subclasses__())})
+#: What asks for collections: the first part of a result's task identifier.
+ASKERS: Final = frozenset({"manual", "scheduled", "syslog"})
+OTHER: Final = "other"
 
 
 @dataclass(frozen=True)
@@ -99,22 +105,21 @@ class Metrics(Collector):
     def stored(self, results: Sequence[CollectResult], report: WriteReport) -> None:
         """Count what was committed. Raises nothing."""
         try:
-            self.add(Tally.of(results, report))
+            self._count(results, report)
         except Exception:
             logger.exception("metrics: results were not counted")
 
-    def add(self, tally: Tally) -> None:
-        """Count what is told in numbers; from any thread."""
-        for labels, number in tally.results.items():
-            self._results.labels(*labels).inc(number)
-        for asked, number in tally.asked.items():
-            self._asked.labels(*asked).inc(number)
-        for group, seconds in tally.seconds.items():
-            histogram = self._seconds.labels(group)
-            for value in seconds:
-                histogram.observe(value)
-        for revision, number in tally.revisions.items():
-            self._changes.labels(*revision).inc(number)
+    def _count(self, results: Sequence[CollectResult], report: WriteReport) -> None:
+        by_task = {result.task_id: result for result in results}
+        for result in map(by_task.__getitem__, report.written):
+            group = group_label(result.group)
+            status = Status.SUSPECT if result.task_id in report.suspects else result.status
+            self._results.labels(group, str(status), _error_label(result.error)).inc()
+            self._asked.labels(group, _asker_label(result.task_identifier)).inc()
+            if result.started_at is not None:
+                self._seconds.labels(group).observe(result.collection_duration_ms / 1000)
+        for change in report.changes:
+            self._changes.labels(group_label(by_task[change.task_id].group), change.reason).inc()
 
     def sampled(self, source: str, sample: Sample | None) -> None:
         """Take what a source says in place of what it said before; ``None`` when it could not be asked."""
@@ -158,3 +163,17 @@ def _families(values: Mapping[str, Mapping[tuple[str, ...], float]]) -> Iterator
         for labels, value in sorted(values.get(name, {}).items()):
             family.add_metric(labels, value)
         yield family
+
+
+def group_label(group: str) -> str:
+    """A group's name as a label: whatever a worker sends, nothing but a name."""
+    return group if names.is_group_name(group) else OTHER
+
+
+def _error_label(error: str) -> str:
+    return error if not error or error in ERRORS else OTHER
+
+
+def _asker_label(task_identifier: str) -> str:
+    asker = task_identifier.partition(":")[0]
+    return asker if asker in ASKERS else OTHER

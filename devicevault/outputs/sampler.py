@@ -19,9 +19,8 @@ from devicevault import names
 from devicevault.errors import ConfigurationError, DeviceVaultError
 from devicevault.heartbeat import heartbeats, redis_now
 from devicevault.inventory import Inventory, load_inventory
-from devicevault.outputs.metrics import Metrics, Sample
+from devicevault.outputs.metrics import Metrics, Sample, group_label
 from devicevault.outputs.standing import standing_of_outputs
-from devicevault.outputs.tally import group_label
 from devicevault.platforms.loader import platform_names
 from devicevault.queues import waiting_requests
 from devicevault.settings import Settings

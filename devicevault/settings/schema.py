@@ -279,9 +279,6 @@ class ConsumerSettings(Table):
     """The consumer, which writes results into the database."""
 
     name: str = Field("", description="This consumer's stable name; the host name when empty.")
-    processes: int = Field(
-        0, ge=0, le=16, description="Processes that store results while many wait; 0: two, if there are two processors."
-    )
     batch_entries: int = Field(150, ge=1, description="Results written in one transaction, at most.")
     batch_mb: float = Field(16, gt=0, description="Megabytes written in one transaction, at most.")
     block_ms: int = Field(2000, ge=1, le=4500, description="Milliseconds to wait for a result; below Redis' 5 s.")

@@ -36,8 +36,9 @@ class Proofs:
         return text
 
     def has(self, artifact: Artifact) -> bool:
-        """Whether exactly this one was proven: another of the same digest may hold anything."""
-        return self._artifacts.get(artifact.digest) is artifact
+        """Whether this very text was proven, for whichever artifact: another of the same digest may hold anything."""
+        proven = self._artifacts.get(artifact.digest)
+        return proven is not None and (proven.size, proven.compressed) == (artifact.size, artifact.compressed)
 
     def text(self, digest: str) -> str | None:
         """The text of what was proven; ``None`` where nothing of this digest was."""

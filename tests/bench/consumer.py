@@ -27,7 +27,7 @@ from devicevault.store.models import (
 )
 from devicevault.store.rows import chunks, table_of
 from devicevault.stream.entry import encode
-from tests.bench.cost import cost_of, largest_peak_mb
+from tests.bench.cost import cost_of
 from tests.bench.figures import Part, median
 from tests.bench.texts import running_config
 from tests.consuming import STREAM
@@ -51,7 +51,6 @@ class Reading:
     rate: float
     #: The consumer's processor time for each result.
     cpu_ms: float
-    #: Of the process that needed most.
     peak_mb: float
 
 
@@ -94,7 +93,7 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
         part.add(f"catching up with {behind} entries of 5 KB", read_all.rate, "results/s")
         part.add("the consumer's processor time for each", read_all.cpu_ms, "ms")
         peaks = [one.peak_mb for one in (*ways["new text"], *ways["unchanged"], read_all)]
-        part.add("the consumer's memory, at the most, in each of its two processes", max(peaks), "MB", at_most=100)
+        part.add("the consumer's memory, at the most", max(peaks), "MB", at_most=100)
     return part
 
 
@@ -151,7 +150,7 @@ def _read(folder: Path, redis_url: str, database_url: str, stream: Redis, result
         before, began = cost_of(consumer), time.monotonic()
         wait_until(lambda: is_done(stream), WITHIN_S, or_say=lambda: "the stream is not read to its end")
         seconds, cost = time.monotonic() - began, cost_of(consumer)
-        return Reading(results / seconds, 1000 * (cost - before).cpu_s / results, largest_peak_mb(consumer))
+        return Reading(results / seconds, 1000 * (cost - before).cpu_s / results, cost.peak_mb)
 
 
 def is_done(stream: Redis) -> bool:

@@ -40,13 +40,6 @@ def cost_of(pid: int) -> Cost:
     return Cost()
 
 
-def largest_peak_mb(pid: int) -> float:
-    """The most memory that any one of these processes ever had."""
-    with contextlib.suppress(OSError):
-        return max(_cost_of_one(pid).peak_mb, *map(largest_peak_mb, children_of(pid)), 0.0)
-    return 0.0
-
-
 def _cost_of_one(pid: int) -> Cost:
     # The name in parentheses may hold blanks.
     fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()

@@ -33,8 +33,7 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
         "Two workers of one group, and two consumers",
         "one of them alone",
         f"{devices} devices of 100 KB, 50 ms a command, {concurrency} sessions at once in each worker of one process; "
-        f"{results} results of 100 KB, each of a device of its own, consumers of one process; "
-        "all with PostgreSQL and on one computer; "
+        f"{results} results of 100 KB, each of a device of its own; all with PostgreSQL and on one computer; "
         f"medians of {runs} runs in turn",
     )
     (folder / "postgresql").mkdir()
@@ -98,11 +97,7 @@ def _rate(folder: Path, redis_url: str, database_url: str, results: int, consume
                     f"consumer{number}",
                     [str(BIN / "devicevault-consumer")],
                     folder,
-                    {
-                        **vault.environment,
-                        "DEVICEVAULT_CONSUMER__NAME": f"consumer{number}",
-                        "DEVICEVAULT_CONSUMER__PROCESSES": "1",
-                    },
+                    {**vault.environment, "DEVICEVAULT_CONSUMER__NAME": f"consumer{number}"},
                 )
             )
             for number in range(consumers)

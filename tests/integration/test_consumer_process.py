@@ -65,7 +65,7 @@ from devicevault.daemons import consumer
 from devicevault.outputs.background import Outputs
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-Outputs.wake = die
+Outputs.stored = die
 consumer.main()
 """
 

@@ -170,8 +170,8 @@ def test_a_push_that_hangs_holds_up_neither_mirror_nor_the_daemons_end(
     vault.run(["sw1"], "a\n")
     with Outputs(settings) as outputs:
         wait_until(lambda: bool(vault.files()), 30, or_say=lambda: "no mirror")
-        vault.run(["sw1"], "b\n")
-        outputs.wake()
+        report = vault.run(["sw1"], "b\n")
+        outputs.stored([], report)
         wait_until(lambda: vault.files() == {"dmz/sw1.cfg": "b\n"}, 30, or_say=lambda: str(vault.files()))
     assert not any(thread.name in ("mirror", "push") for thread in threading.enumerate())
 

@@ -306,8 +306,7 @@ def test_beside_a_consumer_the_whole_way(sqlite_url: str, http: HttpSink, tmp_pa
         vault = Vault(store, tmp_path / "mirror.git")
 
         def run(text: str) -> None:
-            vault.run(["sw1"], text)
-            outputs.wake()
+            outputs.stored([], vault.run(["sw1"], text))
 
         run("a\n")
         wait_until(lambda: _has_begun(store), 30, or_say=lambda: "the watch did not begin")

@@ -222,8 +222,9 @@ class TestOpening:
 
             was = Proofs.prove
             monkeypatch.setattr(Proofs, "prove", prove)
-            results = [collected(minutes, f"version {minutes}\n") for minutes in (1, 2, 2, 3)]
-            assert len(write_results(opened, results).changes) == 3
+            texts = {"a": "one\n", "b": "two\n", "c": "two\n", "d": "three\n"}
+            results = [result(request(device), "success", text) for device, text in texts.items()]
+            assert len(write_results(opened, results).changes) == 4
             assert len(proven) == 3
 
 

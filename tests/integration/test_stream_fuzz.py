@@ -20,7 +20,7 @@ from devicevault.messages import CollectRequest, CollectResult, digest_of
 from devicevault.settings import ConsumerSettings
 from devicevault.store import Store, open_store, reader
 from devicevault.stream import ResultReader, decode, encode, publish
-from tests.consuming import WAITS, alone
+from tests.consuming import WAITS
 from tests.results import artifact, request, result
 from tests.servers import wait_until
 
@@ -143,7 +143,6 @@ def store(database_url: str, client: Redis) -> Iterator[Store]:
         lambda: open_store(database_url, migrate=True),
         ResultReader(client, STREAM, "here", consumer_settings),
         Rules(consumer_settings, WAITS, frozenset({"plain"}), max_bytes=1_000_000),
-        alone(),
         stop=stop,
         progress=Progress(),
     )

@@ -225,42 +225,6 @@ def test_a_worker_of_several_processes_is_one_service(started: Machine) -> None:
     collect(started, FAST)
 
 
-#: Puts results into the stream, each of a device that nobody asked for.
-PUBLISH = """
-import sys, uuid
-from datetime import UTC, datetime
-from devicevault.messages import CollectResult
-from devicevault.stream import connect_redis, encode
-redis = connect_redis("redis://localhost:6379/1")
-for number in range(int(sys.argv[1])):
-    now = datetime.now(UTC)
-    named = {"device_id": f"backlog{number}", "device": f"backlog{number}", "group": "lab"}
-    sent = CollectResult(task_id=uuid.uuid4().hex, status="failure", initiated_at=now, error="timeout", **named)
-    redis.xadd("device:results", encode(sent))
-"""
-
-
-def test_a_consumer_whose_results_wait_starts_a_process_in_its_sandbox(started: Machine) -> None:
-    """Each result in a transaction of its own: so they wait for seconds."""
-    slow = started.path("/etc/devicevault/config.d/slow.toml")
-    slow.write_text("[consumer]\nbatch_entries = 1\nprocesses = 2\n")
-    started.run("systemctl", "stop", CONSUMER)
-    started.run("/usr/lib/devicevault/bin/python3", "-c", PUBLISH, "4000")
-    started.run("systemctl", "start", CONSUMER)
-    consumer = started.property(CONSUMER, "MainPID")
-    started.wait_until(lambda: bool(children(started, consumer)), 30, "a further process is started")
-    status = status_of(started, children(started, consumer)[0])
-    assert (int(status["CapBnd"], 16), status["NoNewPrivs"], status["Seccomp"]) == (0, "1", "2")
-    started.wait_until(lambda: not children(started, consumer), 120, "it has caught up")
-    started.wait_until(
-        lambda: "4000 stored, 0 set aside" in started.property(CONSUMER, "StatusText"), 30, "all is stored"
-    )
-    told = started.journal(f"_SYSTEMD_UNIT={CONSUMER}.service")
-    assert any("process 2 has caught up; it stored" in line for line in told), told[-20:]
-    slow.unlink()
-    started.run("systemctl", "restart", CONSUMER)
-
-
 def test_a_vault_moves_to_quorum_queues(started: Machine) -> None:
     """As docs/scaling.md says; RabbitMQ is 3.10 on Debian 12 and 4.0 on Debian 13."""
     queue = queue_for(vault.GROUP)
