@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 
 from devicevault.store.known import KnownDevice, KnownRevision, KnownRow, lock_devices, lock_rows
 from devicevault.store.models import Device, DeviceBackupResult, DeviceRevision, HeldArtifact, SealedOriginal
-from devicevault.store.proofs import Proofs
 from devicevault.store.rows import by_index, chunks, insert_or_replace, table_of, update_rows
 from devicevault.store.texts import Texts
 
@@ -32,12 +31,11 @@ _REVISION_ID: Final = (
 class Batch:
     """Devices and rows, locked until the transaction ends; devices first, as everybody does."""
 
-    def __init__(self, session: Session, proofs: Proofs | None = None) -> None:
-        """``proofs`` are of texts that were proven before the transaction began."""
+    def __init__(self, session: Session) -> None:
         by_index(session)
         self.devices: dict[str, KnownDevice] = {}
         self.rows: dict[str, KnownRow] = {}
-        self.texts = Texts(session, proofs or Proofs())
+        self.texts = Texts(session)
         self._session = session
         self._revisions: dict[tuple[int, str, int], KnownRevision] = {}
 

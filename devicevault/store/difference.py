@@ -34,7 +34,7 @@ def count_changes(old: str, new: str) -> tuple[int, int]:
     """Lines added and removed. A line that only moved counts as neither; the time grows with the size alone."""
     if not old:
         # To look for what is the same would take longer than to count.
-        return lines_in(new), 0
+        return _lines_in(new), 0
     head = _line_begin(old, _same_characters(old, new))
     old, new = old[head:], new[head:]
     tail = _same_characters(old[::-1], new[::-1])
@@ -42,12 +42,12 @@ def count_changes(old: str, new: str) -> tuple[int, int]:
     end = old.find("\n", len(old) - tail) + 1 or len(old)
     before, after = old[:end], new[: len(new) - len(old) + end]
     if not before:
-        return lines_in(after), 0
+        return _lines_in(after), 0
     was, is_now = Counter(before.splitlines()), Counter(after.splitlines())
     return (is_now - was).total(), (was - is_now).total()
 
 
-def lines_in(text: str) -> int:
+def _lines_in(text: str) -> int:
     """``len(text.splitlines())``, for most texts without making the lines."""
     if not text.isascii() or any(sign in text for sign in _OTHER_LINE_ENDS):
         return len(text.splitlines())

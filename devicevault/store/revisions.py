@@ -153,9 +153,7 @@ def _new_revision(
 def _counted(batch: Batch, latest: KnownRevision | None, artifact: Artifact) -> tuple[int, int]:
     if latest is not None and latest.digest == artifact.digest:
         return 0, 0
-    if latest is None:
-        return batch.texts.lines(artifact.digest), 0
-    return count_changes(batch.texts.text(latest.digest), batch.texts.text(artifact.digest))
+    return count_changes(batch.texts.text(latest.digest) if latest else "", batch.texts.text(artifact.digest))
 
 
 def _told_author(device: KnownDevice, row: KnownRow) -> tuple[str, str]:

@@ -10,9 +10,7 @@ from sqlalchemy.orm import Session
 
 from devicevault.compression import decompress
 from devicevault.messages import Artifact
-from devicevault.store.difference import lines_in
 from devicevault.store.models import DeviceConfig
-from devicevault.store.proofs import Proofs
 from devicevault.store.rows import insert_missing, one_of
 
 _CHOSEN: Final = one_of(DeviceConfig.digest)
@@ -37,12 +35,10 @@ def text_of(config: DeviceConfig) -> str:
 class Texts:
     """The texts a transaction reads and adds, by their digests."""
 
-    def __init__(self, session: Session, proofs: Proofs) -> None:
-        """``proofs`` are of texts that were proven before the transaction began."""
+    def __init__(self, session: Session) -> None:
         #: Of the texts that were added and written.
         self.ids: dict[str, int] = {}
         self._session = session
-        self._proofs = proofs
         self._read: dict[str, bytes] = {}
         self._added: dict[str, Artifact] = {}
         #: Short ones that were proven last.
@@ -55,21 +51,13 @@ class Texts:
             self._read.update(self._session.connection().execute(_TEXTS, {"keys": wanted}).all())
 
     def text(self, digest: str) -> str:
-        """A text that is stored, was proven or was added."""
+        """A text that is stored or was added."""
         if digest in self._at_hand:
             return self._at_hand[digest]
-        proven = self._proofs.text(digest)
-        if proven is not None:
-            return proven
         if digest in self._added:
             return self._added[digest].text
         self.read([digest])
         return decompress(self._read[digest]).decode()
-
-    def lines(self, digest: str) -> int:
-        """How many lines :meth:`text` has."""
-        proven = self._proofs.lines(digest)
-        return lines_in(self.text(digest)) if proven is None else proven
 
     def prove(self, artifacts: Iterable[Artifact]) -> None:
         """See that these are the texts their digests tell of, and have short ones at hand until the next are proven.
@@ -78,9 +66,7 @@ class Texts:
         """
         self._at_hand.clear()
         for artifact in artifacts:
-            if self._proofs.has(artifact):
-                continue
-            text = self._proofs.prove(artifact)
+            text = artifact.text
             if artifact.size <= AT_HAND_BYTES:
                 self._at_hand[artifact.digest] = text
 
@@ -90,7 +76,7 @@ class Texts:
 
     def write(self) -> None:
         """Make sure that every text that was added is stored, and tell their ``ids``."""
-        self._find(self._added.keys() - self._proofs.new)
+        self._find(self._added)
         missing = sorted(self._added.keys() - self.ids.keys())
         if missing:
             insert_missing(self._session, DeviceConfig, map(self._row, missing), "digest")

@@ -19,7 +19,6 @@ from devicevault.store.devices import note_newest, pin_host_key
 from devicevault.store.engine import Store
 from devicevault.store.known import KnownRow
 from devicevault.store.missing import ensure_devices, ensure_rows, ensure_runs
-from devicevault.store.proofs import prove_new
 from devicevault.store.revisions import Change, collected_at, is_as_it_was, record_artifacts
 from devicevault.store.rows import storable
 from devicevault.store.suspicion import hold, release, suspicion
@@ -68,9 +67,8 @@ def write_results(
     report = WriteReport()
     if not results:
         return report
-    proofs = prove_new(store, results)
     with store.session() as session:
-        batch = Batch(session, proofs)
+        batch = Batch(session)
         ensure_runs(session, results)
         ensure_devices(session, results)
         batch.lock_devices(storable(result.device_id) for result in results)

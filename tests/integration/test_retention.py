@@ -18,7 +18,6 @@ from devicevault.errors import UsageError
 from devicevault.settings import RetentionSettings
 from devicevault.store import Store, open_run, open_store, queue_requests, reader, write_results
 from devicevault.store.models import Base, CollectionRun, DeviceBackupResult, DeviceConfig, SealedOriginal
-from devicevault.store.proofs import Proofs
 from devicevault.store.retention import prune
 from devicevault.store.retention.space import give_back, space_of
 from devicevault.store.texts import Texts
@@ -301,7 +300,7 @@ def test_a_text_that_comes_again_while_it_is_pruned_stays(postgresql_url: str) -
         for day in range(3):
             collect(store, day, f"hostname v{day}\n")
         with store.session() as session:
-            texts = Texts(session, Proofs())
+            texts = Texts(session)
             texts.add(artifact("hostname v0\n"))
             texts.write()
             assert prune(store, KEEP_10_DAYS, YEARS_LATER).counts["revisions"] == 1

@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select
 
 from devicevault.errors import ConfigurationError, ServiceUnavailable, UsageError
-from devicevault.messages import Artifact, CollectFacts, CollectRequest, CollectResult, LogLine, Status
+from devicevault.messages import CollectFacts, CollectRequest, CollectResult, LogLine, Status
 from devicevault.store import (
     Store,
     hostkeys,
@@ -34,7 +34,6 @@ from devicevault.store import (
 )
 from devicevault.store.engine import LOCK_WAIT_S, TURN_S, connect
 from devicevault.store.models import Base, CollectionRun, Device, DeviceBackupResult, DeviceConfig, SealedOriginal
-from devicevault.store.proofs import Proofs
 from tests.results import artifact, at, request, result
 from tests.servers import PostgreSQLServer
 
@@ -209,23 +208,6 @@ class TestOpening:
             with opened.session() as session:
                 assert session.connection().exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000 * LOCK_WAIT_S
             assert pauses == [TURN_S] * 3
-
-    def test_new_texts_are_proven_while_others_write(self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        with open_store(sqlite_url, migrate=True) as opened, closing(beside(sqlite_url)) as other:
-            proven: list[str] = []
-
-            def prove(proofs: Proofs, artifact: Artifact) -> str:
-                other.execute("BEGIN IMMEDIATE")
-                other.rollback()
-                proven.append(artifact.digest)
-                return was(proofs, artifact)
-
-            was = Proofs.prove
-            monkeypatch.setattr(Proofs, "prove", prove)
-            texts = {"a": "one\n", "b": "two\n", "c": "two\n", "d": "three\n"}
-            results = [result(request(device), "success", text) for device, text in texts.items()]
-            assert len(write_results(opened, results).changes) == 4
-            assert len(proven) == 3
 
 
 class TestPrecedence:
