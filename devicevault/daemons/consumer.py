@@ -124,10 +124,13 @@ class Consumer:
             else:
                 # Redis may have filled up since the last batch, by what is only kept to be looked at.
                 self._intake.tidy(TIDY_S)
-            # Never before what is in the stream was read: the result of a row that waits may be there.
-            if self._reader.has_caught_up and time.monotonic() >= sweep_at:
+            if time.monotonic() >= sweep_at and self._is_all_stored():
                 self._sweep(store)
                 sweep_at = time.monotonic() + self._rules.settings.sweep_s
+
+    def _is_all_stored(self) -> bool:
+        """Whether no result of a row that waits may be in the stream, or in the hands of another consumer."""
+        return self._reader.has_caught_up and not self._patience.insist(self._reader.in_others_hands)
 
     def _sweep(self, store: Store) -> None:
         """End rows nothing will end any more."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from redis import Redis
@@ -50,6 +51,17 @@ if not last then return 0 end
 return redis.call('XTRIM', KEYS[1], 'MINID', last) + redis.call('XDEL', KEYS[1], last)
 """
 
+#: Adds a dead letter with the fields from ARGV[3] on and acknowledges entry ARGV[2], unless that was done before.
+#: Where Redis has lost the consumer group meanwhile, it is added all the same.
+_BURY: Final = """
+local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[2], 1)
+if not pending.err and #pending == 0 then return 0 end
+local added = redis.pcall('XADD', KEYS[2], '*', unpack(ARGV, 3))
+if type(added) == 'table' and added.err then return added end
+redis.pcall('XACK', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+
 
 @dataclass(frozen=True)
 class Pending:
@@ -76,6 +88,7 @@ class ResultReader:
         self._looked_at = float("-inf")
         self._settings = settings
         self._trim = redis.register_script(_TRIM)
+        self._bury = redis.register_script(_BURY)
 
     def renew(self, settings: ConsumerSettings) -> None:
         """From the next read on, these settings. From any thread."""
@@ -136,26 +149,38 @@ class ResultReader:
         return _entry(found[0]) if found else Entry(entry_id, {})
 
     def claim(self) -> int:
-        """Take over what other consumers left lying for ``claim_idle_s``; they become pending ones of this consumer.
+        """Take over all that other consumers left lying for ``claim_idle_s``; it becomes pending ones of this consumer.
 
         Tells how many there were.
         """
         idle_ms = int(self._settings.claim_idle_s * 1000)
         own = self.consumer.encode()
-        left = [
-            found["message_id"]
-            for found in self._call(
-                lambda: self.redis.xpending_range(
-                    self.stream, names.CONSUMER_GROUP, "-", "+", CLAIM_AT_ONCE, idle=idle_ms
-                )
+        claimed, begin = 0, "-"
+        while found := self._pending_from(begin, idle_ms):
+            left = [one["message_id"] for one in found if one["consumer"] != own]
+            if left:
+                self._call(partial(self._claim, idle_ms, left))
+            claimed += len(left)
+            begin = f"({_text(found[-1]['message_id'])}"
+        return claimed
+
+    def _pending_from(self, begin: str, idle_ms: int) -> list[dict[str, Any]]:
+        """Some of the entries that were given to whomever so long ago, from the oldest on."""
+        found: list[dict[str, Any]] = self._call(
+            lambda: self.redis.xpending_range(
+                self.stream, names.CONSUMER_GROUP, begin, "+", CLAIM_AT_ONCE, idle=idle_ms
             )
-            if found["consumer"] != own
-        ]
-        if left:
-            self._call(
-                lambda: self.redis.xclaim(self.stream, names.CONSUMER_GROUP, self.consumer, idle_ms, left, justid=True)
-            )
-        return len(left)
+        )
+        return found
+
+    def _claim(self, idle_ms: int, ids: list[Any]) -> None:
+        self.redis.xclaim(self.stream, names.CONSUMER_GROUP, self.consumer, idle_ms, ids, justid=True)
+
+    def in_others_hands(self) -> int:
+        """How many entries other consumers were given and have not acknowledged."""
+        pending: Any = self._call(lambda: self.redis.xpending(self.stream, names.CONSUMER_GROUP))
+        own = self.consumer.encode()
+        return sum(int(one["pending"]) for one in pending["consumers"] if one["name"] != own)
 
     def acknowledge(self, entries: Sequence[Entry]) -> None:
         """Tell Redis that these entries are committed; while its memory runs low, they are deleted at once."""
@@ -169,14 +194,18 @@ class ResultReader:
                     self.redis.xdel(self.stream, *ids)
 
     def dead_letter(self, entry: Entry, reason: str) -> None:
-        """Set an entry aside in the dead-letter stream, with the reason, and acknowledge it, both or neither."""
-        fields: dict[Any, Any] = dict(entry.fields)
-        fields["dead_reason"] = reason.encode("utf-8", errors="replace")
-        fields["dead_entry_id"] = entry.id
-        with unavailable(self.redis), self.redis.pipeline(transaction=True) as pipeline:
-            pipeline.xadd(self.dead_stream, fields)
-            pipeline.xack(self.stream, names.CONSUMER_GROUP, entry.id)
-            pipeline.execute()
+        """Set an entry aside in the dead-letter stream, with the reason, and acknowledge it, both or neither.
+
+        Nothing happens where another consumer took it over and dealt with it.
+        """
+        fields: dict[bytes, bytes] = dict(entry.fields)
+        fields[b"dead_reason"] = reason.encode("utf-8", errors="replace")
+        fields[b"dead_entry_id"] = entry.id.encode()
+        with unavailable(self.redis):
+            self._bury(
+                keys=[self.stream, self.dead_stream],
+                args=[names.CONSUMER_GROUP, entry.id, *(one for field in fields.items() for one in field)],
+            )
 
     def trim(self) -> int:
         """Delete committed entries but for the newest ``tail_entries`` of the stream; tell how many were deleted.

@@ -225,6 +225,34 @@ def test_rows_nobody_ends_are_swept_but_not_before_the_stream_was_read(client: R
     assert (found["gone"].status, found["late"].status, found["waits"].status) == ("lost", "failure", "queued")
 
 
+def test_rows_are_not_swept_while_another_consumer_has_results_in_hand(
+    client: Redis, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them may be of a row that waits."""
+    moment = datetime.now(UTC) - timedelta(days=1)
+    asked = request("late", requested_at=moment, expires_at=moment)
+    with open_store(sqlite_url, migrate=True) as store, store.session() as session:
+        queue_requests(session, open_run(session, asked_by="ann"), [asked])
+    publish(client, STREAM, result(asked, "failure", error="timeout"))
+    slow = ResultReader(client, STREAM, "slow", ConsumerSettings(block_ms=10))
+    slow.ensure_group()
+    in_hand = slow.read()
+    looks: list[int] = []
+
+    def look(reader: ResultReader) -> int:
+        looks.append(was(reader))
+        return looks[-1]
+
+    was = ResultReader.in_others_hands
+    monkeypatch.setattr(ResultReader, "in_others_hands", look)
+    with running(client, sqlite_url):
+        wait_until(lambda: len(looks) > 3, WITHIN_S, or_say=lambda: "it did not look")
+        assert set(looks) == {1}
+        assert rows(sqlite_url)["late"].status == "queued"
+        slow.acknowledge(in_hand)
+        wait_until(lambda: rows(sqlite_url)["late"].is_final, WITHIN_S, or_say=lambda: str(rows(sqlite_url)))
+
+
 def test_a_text_that_shrank_is_told_in_the_journal(
     client: Redis, sqlite_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:

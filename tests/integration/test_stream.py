@@ -14,6 +14,7 @@ from devicevault.errors import ConfigurationError, ServiceFull, ServiceUnavailab
 from devicevault.names import CONSUMER_GROUP
 from devicevault.settings import ConsumerSettings
 from devicevault.stream import Entry, ResultReader, connect_redis, decode, publish
+from devicevault.stream.reader import CLAIM_AT_ONCE
 from tests.results import request, result
 from tests.servers import redis_server
 
@@ -144,6 +145,19 @@ def test_entries_of_a_consumer_that_is_gone_are_claimed(client: Redis, reader_of
     assert reader_of("gone").pending() is None
 
 
+def test_all_that_a_consumer_left_is_claimed_at_once(client: Redis, reader_of: MakeReader) -> None:
+    """Though it is more than is asked for at a time, and what this consumer keeps lying itself is older."""
+    kept = publish_some(client, CLAIM_AT_ONCE + 1)
+    heir = reader_of("heir", claim_idle_s=AT_ONCE_S, batch_entries=len(kept))
+    heir.read()
+    published = publish_some(client, 2 * CLAIM_AT_ONCE + 1)
+    reader_of("gone", batch_entries=len(published)).read()
+    assert heir.in_others_hands() == len(published)
+    assert heir.claim() == len(published)
+    assert heir.in_others_hands() == 0
+    assert heir.claim() == 0
+
+
 def test_own_entries_are_not_claimed(client: Redis, reader_of: MakeReader) -> None:
     publish_some(client, 3)
     reader = reader_of(claim_idle_s=AT_ONCE_S)
@@ -241,6 +255,24 @@ class TestDeadLetters:
         assert fields[b"dead_reason"] == b"it is broken"
         assert fields[b"dead_entry_id"].decode() == entry_id
         assert {name: fields[name] for name in entry.fields} == dict(entry.fields)
+
+    def test_two_consumers_that_had_it_in_hand_set_it_aside_once(self, client: Redis, reader_of: MakeReader) -> None:
+        """One took it over from the other while that one waited for the database."""
+        publish_some(client, 1)
+        slow, heir = reader_of("slow"), reader_of("heir", claim_idle_s=AT_ONCE_S)
+        (entry,) = slow.read()
+        assert heir.claim() == 1
+        heir.dead_letter(entry, "it is broken")
+        slow.dead_letter(entry, "it is broken")
+        assert client.xlen(f"{STREAM}:dead") == 1
+
+    def test_one_is_kept_though_redis_lost_the_stream(self, client: Redis, reader_of: MakeReader) -> None:
+        publish_some(client, 1)
+        reader = reader_of()
+        (entry,) = reader.read()
+        client.flushall()
+        reader.dead_letter(entry, "it is broken")
+        assert client.xlen(f"{STREAM}:dead") == 1
 
     def test_a_dead_letter_can_be_read_again_as_a_result(self, client: Redis, reader_of: MakeReader) -> None:
         sent = result(request(), "success", "hostname a\n")
