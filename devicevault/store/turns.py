@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import text
 
+from devicevault.errors import ServiceUnavailable
 from devicevault.store.engine import Store, translated
 
 
@@ -28,9 +29,20 @@ def alone(store: Store, name: str) -> Iterator[bool]:
     with connection:
         with translated(store.engine.url):
             is_ours = bool(connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), key))
+        if not is_ours:
+            yield False
+            return
+        answers = True
         try:
-            yield is_ours
+            yield True
+        except ServiceUnavailable:
+            answers = False
+            raise
         finally:
-            if is_ours:
-                # The lock is the connection's: it goes with it, also where PostgreSQL does not answer any more.
+            if answers:
+                # Of a connection that ends PostgreSQL takes notice only a moment later.
+                with translated(store.engine.url):
+                    connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
+            else:
+                # It may be PostgreSQL that is away: the lock is the connection's, and goes with it.
                 connection.invalidate()
