@@ -32,17 +32,14 @@ def alone(store: Store, name: str) -> Iterator[bool]:
         if not is_ours:
             yield False
             return
-        answers = True
         try:
             yield True
         except ServiceUnavailable:
-            answers = False
+            # It may be PostgreSQL that is away: the lock is the connection's, and goes with it.
+            connection.invalidate()
             raise
         finally:
-            if answers:
+            if not connection.invalidated:
                 # Of a connection that ends PostgreSQL takes notice only a moment later.
                 with translated(store.engine.url):
                     connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
-            else:
-                # It may be PostgreSQL that is away: the lock is the connection's, and goes with it.
-                connection.invalidate()

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from sqlalchemy import event
 
+from devicevault.errors import ServiceUnavailable
 from devicevault.outputs.loop import Loop
 from devicevault.store import Store, open_store
 from devicevault.store.turns import alone
@@ -59,6 +61,33 @@ def test_a_turn_that_fails_gives_way(stores: tuple[Store, Store]) -> None:
         raise RuntimeError
     with alone(two, "notices") as second:
         assert second
+
+
+def test_turns_are_given_back_without_a_new_connection_for_each(stores: tuple[Store, Store]) -> None:
+    """PostgreSQL takes notice of a connection's end a moment later, and would refuse the next one until then."""
+    one, two = stores
+    connections: list[Store] = []
+    for store in stores:
+        store.ping()
+        event.listen(store.engine, "connect", lambda *_, store=store: connections.append(store))
+    for _ in range(5):
+        for store in (one, two):
+            with alone(store, "notices") as is_ours:
+                assert is_ours
+    assert connections == []
+
+
+def test_a_turn_without_the_database_takes_its_lock_along(stores: tuple[Store, Store]) -> None:
+    """Nobody asks a PostgreSQL that is away for anything more."""
+    one, two = stores
+    with pytest.raises(ServiceUnavailable), alone(one, "notices"):
+        raise ServiceUnavailable("it is away", "wait")
+
+    def is_free() -> bool:
+        with alone(two, "notices") as second:
+            return second
+
+    wait_until(is_free, 30, or_say=lambda: "the lock is held still")
 
 
 def test_two_loops_take_turns(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
