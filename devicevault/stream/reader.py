@@ -25,7 +25,7 @@ from devicevault.stream.memory import memory_used
 
 #: The first read of a batch asks for one entry and each further one for twice as many: large ones are noticed early.
 LARGEST_READ: Final = 64
-#: Entries of other consumers claimed at a time.
+#: Pending entries that are looked at, and claimed, at a time.
 CLAIM_AT_ONCE: Final = 100
 
 #: Entries deleted at a time; Redis does nothing else meanwhile.

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from redis import Redis
-from sqlalchemy import Executable, bindparam, func, insert, select, update
+from sqlalchemy import Executable, Select, bindparam, func, insert, select, update
 
 from devicevault.messages import Artifact, CollectResult, digest_of
 from devicevault.store import Store, open_store
 from devicevault.store.models import (
-    Base,
     CollectionRun,
     Device,
     DeviceBackupResult,
@@ -39,6 +38,8 @@ ORIGINAL: Final = bytes(range(256)) * 60
 WITHIN_S: Final = 3600
 LOOK_S: Final = 0.002
 TABLES: Final = (CollectionRun, Device, DeviceConfig, DeviceBackupResult, DeviceRevision, SealedOriginal)
+#: Statements, each with the question that finds its rows.
+Writes = list[tuple[Executable, Select[Any]]]
 #: Rows in one transaction of the database alone: three times as many as in a batch of ours.
 AT_ONCE: Final = 500
 
@@ -77,10 +78,10 @@ def measure(folder: Path, *, quick: bool, runs: int) -> Part:
                     if database == "SQLite"
                     else (postgresql.create_database(f"b{run}"), postgresql.create_database(f"c{run}"))
                 )
-                for way, write_s in (("new text", _inserted_s), ("unchanged", _updated_s)):
+                for way, writes in (("new text", _inserting()), ("unchanged", _updating(results))):
                     fill(stream, results, size_kb=100)
                     ways[way].append(_read(place, redis.url, url, stream, results))
-                    alone[way].append(results / write_s(url, copy_url))
+                    alone[way].append(results / _alone_s(url, copy_url, writes))
             for way, read in ways.items():
                 part.add(f"{database}, {way}", [one.rate for one in read], "results/s",
                          other=median(alone[way]), ratio_at_least=0.5)  # fmt: skip
@@ -180,44 +181,35 @@ def _is_stored(store: Store, task_id: str) -> bool:
         return bool(session.scalar(query))
 
 
-def _inserted_s(url: str, copy_url: str) -> float:
-    """Seconds it takes to insert the rows of one database into another that is empty."""
+def _inserting() -> Writes:
+    """All that new texts leave behind."""
+    return [(insert(table), select(table)) for table in map(table_of, TABLES)]
+
+
+def _updating(results: int) -> Writes:
+    """What so many unchanged results write."""
+    rows, devices, revisions = map(table_of, (DeviceBackupResult, Device, DeviceRevision))
+    return [
+        (insert(rows), select(rows).order_by(rows.c.id.desc()).limit(results)),
+        (
+            update(devices).where(devices.c.id == bindparam("of")),
+            select(devices.c.id.label("of"), devices.c.latest_result_id, devices.c.last_success_id),
+        ),
+        (
+            update(revisions).where(revisions.c.id == bindparam("of")),
+            select(revisions.c.id.label("of"), revisions.c.confirmed_at),
+        ),
+    ]
+
+
+def _alone_s(url: str, copy_url: str, writes: Writes) -> float:
+    """Seconds the database alone takes to write into a copy what the questions find in the first."""
     with open_store(url) as store, store.reading() as session:
-        rows: list[tuple[type[Base], list[dict[str, Any]]]] = [
-            (table, [dict(row) for row in session.execute(select(table_of(table))).mappings()]) for table in TABLES
-        ]
+        found = [(write, [dict(row) for row in session.execute(ask).mappings()]) for write, ask in writes]
     with open_store(copy_url, migrate=True) as copy:
         began = time.monotonic()
-        for table, values in rows:
-            for some in chunks(values, AT_ONCE):
+        for write, rows in found:
+            for some in chunks(rows, AT_ONCE):
                 with copy.engine.begin() as connection:
-                    connection.execute(insert(table_of(table)), some)
-        return time.monotonic() - began
-
-
-def _updated_s(url: str, copy_url: str) -> float:
-    """Seconds it takes to write into the other database what unchanged results changed in the first."""
-    results, devices, revisions = (table_of(model) for model in (DeviceBackupResult, Device, DeviceRevision))
-    with open_store(url) as store, store.reading() as session:
-        count = session.scalar(select(func.count()).select_from(devices))
-        newest = select(results).order_by(results.c.id.desc()).limit(count)
-        written: list[tuple[Executable, list[dict[str, Any]]]] = [
-            (insert(results), [dict(row) for row in session.execute(newest).mappings()]),
-            *(
-                (
-                    update(table).where(table.c.id == bindparam("of")),
-                    [{"of": row.pop("id"), **row} for row in map(dict, session.execute(changed).mappings())],
-                )
-                for table, changed in (
-                    (devices, select(devices.c.id, devices.c.latest_result_id, devices.c.last_success_id)),
-                    (revisions, select(revisions.c.id, revisions.c.confirmed_at)),
-                )
-            ),
-        ]
-    with open_store(copy_url) as copy:
-        began = time.monotonic()
-        for statement, values in written:
-            for some in chunks(values, AT_ONCE):
-                with copy.engine.begin() as connection:
-                    connection.execute(statement, some)
+                    connection.execute(write, some)
         return time.monotonic() - began
