@@ -6,35 +6,24 @@ A :class:`Store` hands out short transactions. Whatever goes wrong on the way to
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, cast
+from typing import Final, Self
 
-from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.engine import URL, Connection, make_url
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from devicevault.errors import ConfigurationError, Fault, NoDatabaseYet, ServiceUnavailable
-from devicevault.store import schema
+from devicevault.errors import ConfigurationError, Fault, ServiceUnavailable
+from devicevault.store import schema, sqlite
+from devicevault.store.sqlite import SETTING
 
-#: Seconds a writer waits for another one before it gives up.
-LOCK_WAIT_S: Final = 30
-#: Seconds between two of its looks.
-TURN_S: Final = 0.001
 CONNECT_TIMEOUT_S: Final = 10
 #: Seconds without a sign of life after which a connection to PostgreSQL counts as broken.
 ANSWER_TIMEOUT_S: Final = 30
-SETTING: Final = "database_url"
-#: The group of operators writes the rows of the collections it asks for; SQLite gives its -wal and -shm the same.
-FILE_MODE: Final = 0o660
 
 
 class Store:
@@ -113,12 +102,7 @@ def connect(database_url: str, *, create: bool = False) -> Engine:
     """An engine for ``database_url``, without a look at its schema. ``create`` makes a missing SQLite file."""
     url = _parsed(database_url)
     if url.get_backend_name() == "sqlite":
-        path = _sqlite_path(url)
-        _check_file(path, create=create)
-        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_WAIT_S})
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
+        return sqlite.connect(url, create=create)
     return create_engine(
         url,
         hide_parameters=True,
@@ -172,90 +156,6 @@ def _parsed(database_url: str) -> URL:
     if url.drivername not in ("sqlite", "postgresql+psycopg"):
         raise ConfigurationError(Fault(SETTING, f"{url.drivername} is not supported", example))
     return url
-
-
-def _sqlite_path(url: URL) -> Path:
-    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-        raise ConfigurationError(
-            Fault(SETTING, "names no file", "use sqlite:////var/lib/devicevault/devicevault.db, with four slashes")
-        )
-    return Path(url.database)
-
-
-def _check_file(path: Path, *, create: bool) -> None:
-    if not path.parent.is_dir():
-        raise ConfigurationError(Fault(SETTING, f"folder {path.parent} is not there", f"make it, or correct {SETTING}"))
-    if path.is_dir():
-        raise ConfigurationError(Fault(SETTING, f"{path} is a folder", "name a file in it"))
-    if path.exists():
-        return
-    if not create:
-        raise NoDatabaseYet(
-            Fault(SETTING, f"there is no database at {path} yet", "collect a device, or run: devicevault db upgrade")
-        )
-    _create_file(path)
-
-
-def _create_file(path: Path) -> None:
-    """Make an empty database that has its write-ahead log from the moment others can see it.
-
-    To switch to the log later SQLite needs the file for itself, and fails at once where two begin together.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        with contextlib.closing(sqlite3.connect(draft)) as connection:
-            # Pruning can give room back to the disk in small steps; later on this would take a whole VACUUM.
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL")
-        draft.chmod(FILE_MODE)
-        if os.geteuid() == 0:
-            folder = path.parent.stat()
-            os.chown(draft, folder.st_uid, folder.st_gid)  # root must not lock the daemons out
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(draft)
-    except (OSError, sqlite3.Error) as error:
-        raise ServiceUnavailable(
-            f"database {path} can't be made: {error}", f"see that you may write to {path.parent}"
-        ) from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # transactions begin where _begin_sqlite says, not at the first write
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # A writer takes the lock at once and waits its turn; one that begins by reading could not wait later.
-    is_reading = connection.get_execution_options().get("devicevault_reading", False)
-    if is_reading:
-        connection.exec_driver_sql("BEGIN")
-    else:
-        _take_turn(cast("sqlite3.Connection", connection.connection.dbapi_connection))
-
-
-def _take_turn(connection: sqlite3.Connection) -> None:
-    """Begin to write as soon as nobody else does.
-
-    SQLite itself looks again after up to a tenth of a second (its ``sqliteDefaultBusyCallback`` has the pauses): with
-    two writers that have much to do the database would lie idle for a good part of the time.
-    """
-    ends_at = time.monotonic() + LOCK_WAIT_S
-    connection.execute("PRAGMA busy_timeout = 0")
-    try:
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= ends_at:
-                    raise
-                time.sleep(TURN_S)
-            else:
-                return
-    finally:
-        connection.execute(f"PRAGMA busy_timeout = {int(1000 * LOCK_WAIT_S)}")
 
 
 def _shown(url: URL) -> str:

@@ -14,7 +14,8 @@ from sqlalchemy import Engine
 from devicevault.errors import ConfigurationError, Fault, ServiceUnavailable
 from devicevault.store import schema
 from devicevault.store.copying import copy_to_file
-from devicevault.store.engine import FILE_MODE, connect, translated
+from devicevault.store.engine import connect, translated
+from devicevault.store.sqlite import FILE_MODE
 
 #: Where a PostgreSQL database is copied to, unless systemd names the folder.
 STATE_FOLDER: Final = Path("/var/lib/devicevault")

@@ -107,7 +107,7 @@ def test_it_goes_on_after_redis_was_killed(tmp_path: Path, sqlite_url: str, capl
 def test_it_waits_for_a_database_that_is_locked(
     client: Redis, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("devicevault.store.engine.LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr("devicevault.store.sqlite.LOCK_WAIT_S", 0.1)
     (sent,) = queued(sqlite_url, "sw")
     path = sqlite_url.removeprefix("sqlite:///")
     with (

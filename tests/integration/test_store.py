@@ -32,8 +32,9 @@ from devicevault.store import (
     schema,
     write_results,
 )
-from devicevault.store.engine import LOCK_WAIT_S, TURN_S, connect
+from devicevault.store.engine import connect
 from devicevault.store.models import Base, CollectionRun, Device, DeviceBackupResult, DeviceConfig, SealedOriginal
+from devicevault.store.sqlite import LOCK_WAIT_S, TURN_S
 from tests.results import artifact, at, request, result
 from tests.servers import PostgreSQLServer
 
