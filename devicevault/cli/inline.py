@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from devicevault.cli.console import errors, say
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two times a session is told to end that was interrupted.
 INTERRUPT_S: Final = 0.1
+#: A reader of the session that is gone, or a full disk under it, costs what is shown, never a backup.
+_UNREAD: Final = suppress(OSError)
 
 
 def collect_inline(
@@ -97,14 +99,16 @@ def _cancelled(request: CollectRequest, context: CollectorContext) -> CollectRes
 def _show(kind: str, text: str) -> None:
     """One thing typed, or one answer, on stderr: the answer to the command itself belongs on stdout."""
     out = errors()
-    if kind == "typed":
-        out.print("> ", style="bold cyan", end="")
-        out.print(text or "(return)", style="cyan", soft_wrap=True)
-    else:
-        out.print(text.rstrip("\n"), style="dim", soft_wrap=True)
+    with _UNREAD:
+        if kind == "typed":
+            out.print("> ", style="bold cyan", end="")
+            out.print(text or "(return)", style="cyan", soft_wrap=True)
+        else:
+            out.print(text.rstrip("\n"), style="dim", soft_wrap=True)
 
 
 def _show_log(result: CollectResult) -> None:
     styles = {"warning": "yellow", "error": "bold red"}
-    for line in result.log:
-        say(errors(), f"{line.severity}: {line.message}", styles.get(line.severity, ""))
+    with _UNREAD:
+        for line in result.log:
+            say(errors(), f"{line.severity}: {line.message}", styles.get(line.severity, ""))

@@ -91,6 +91,17 @@ def test_what_a_device_sends_cannot_command_the_terminal_of_who_looks_on(vault: 
     assert not set(out + err) & {"\x1b", "\x07", "\x9b"}
 
 
+def test_who_stops_looking_on_stops_no_backup(vault: Vault) -> None:
+    """As ``collect --inline -v ... 2>&1 | head`` does."""
+    looked_at = vault.start("collect", "--inline", "--json", "-v", "access-sw1", "lab-rtr1")
+    assert looked_at.stdout is not None
+    assert looked_at.stderr is not None
+    looked_at.stderr.close()
+    results = json.loads(looked_at.stdout.read())["results"]
+    assert [row["status"] for row in results] == ["success", "success"]
+    assert looked_at.wait(60) == 0
+
+
 def test_a_device_that_fails_ends_with_exit_code_1_and_what_to_do(vault: Vault, fleet: Fleet) -> None:
     fleet["access-sw1"].fault = "refuse_auth"
     out, err = vault.run("collect", "--inline", "access-sw1", "lab-rtr1", expect=1)
